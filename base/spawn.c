@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+static void reset_signals(void)
+{
+	for (int sig = 1; sig < NSIG; sig++)
+		(void) signal(sig, SIG_DFL); /* fails for SIGKILL, SIGSTOP and those that libc keeps */
+
+	sigset_t none;
+	sigemptyset(&none);
+	(void) sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void reset_scheduling(void)
+{
+	struct sched_param param = { 0 };
+	(void) sched_setscheduler(0, SCHED_OTHER, &param);
+	(void) setpriority(PRIO_PROCESS, 0, 0);
+
+	cpu_set_t all;
+	memset(&all, 0xff, sizeof(all)); /* the kernel takes the part that the cpuset allows */
+	(void) sched_setaffinity(0, sizeof(all), &all);
+}
+
+static void reset_oom_score(void)
+{
+	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void) !write(
+			fd, "0", 1); /* lowering wants CAP_SYS_RESOURCE; what a rootless runtime gave then stays */
+}
+
+void spawn_reset_inherited(void)
+{
+	reset_signals();
+	reset_scheduling();
+	reset_oom_score();
+	(void) umask(077);
+	(void) !chdir("/");
+	(void) personality(PER_LINUX);
+	(void) setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+}
+
+/* Puts fds at SPAWN_FD_FIRST.., in two moves: first all out of the way, so that no number is overwritten before it is
+ * read. */
+static int place_fds(const int *fds, size_t n_fds, int *exe)
+{
+	int high[SPAWN_FDS_MAX];
+	int above = SPAWN_FD_FIRST + SPAWN_FDS_MAX + 1;
+
+	*exe = fcntl(*exe, F_DUPFD_CLOEXEC, above);
+	if (*exe < 0)
+		return -errno;
+	for (size_t i = 0; i < n_fds; i++) {
+		high[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, above);
+		if (fds[i] >= 0 && high[i] < 0)
+			return -errno;
+	}
+
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return -errno;
+	for (int fd = 0; fd < SPAWN_FD_FIRST; fd++)
+		if (dup3(null, fd, 0) < 0 && null != fd)
+			return -errno;
+	if (null < SPAWN_FD_FIRST && fcntl(null, F_SETFD, 0) < 0)
+		return -errno;
+
+	if (close_range(SPAWN_FD_FIRST, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		return -errno;
+	for (size_t i = 0; i < n_fds; i++) {
+		int to = SPAWN_FD_FIRST + (int) i;
+		if (high[i] >= 0 && dup3(high[i], to, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void __attribute__((noreturn)) child(int exe, const char *const argv[], const int *fds, size_t n_fds, int report)
+{
+	static const char *const no_environment[] = { NULL };
+
+	(void) setsid();
+	spawn_reset_inherited();
+
+	/* The report pipe moves above what place_fds() uses; CLOEXEC closes it at a successful exec. */
+	int r = fcntl(report, F_DUPFD_CLOEXEC, SPAWN_FD_FIRST + SPAWN_FDS_MAX + 1);
+	if (r >= 0) {
+		report = r;
+		r = place_fds(fds, n_fds, &exe);
+		if (r == 0) {
+			(void) syscall(SYS_execveat, exe, "", argv, no_environment, AT_EMPTY_PATH);
+			r = -errno;
+		}
+	} else {
+		r = -errno;
+	}
+	(void) !write(report, &r, sizeof(r));
+	_exit(127);
+}
+
+int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
+	struct error *err)
+{
+	if (n_fds > SPAWN_FDS_MAX)
+		return error_say(err, EINVAL, "spawn: %zu descriptors, at most %d", n_fds, SPAWN_FDS_MAX);
+
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set(err, errno, "pipe");
+	_cleanup_close_ int reader = ends[0];
+	_cleanup_close_ int writer = ends[1];
+
+	pid_t pid = fork();
+	if (pid < 0)
+		return error_set(err, errno, "fork");
+	if (pid == 0)
+		child(exe, argv, fds, n_fds, writer);
+
+	cleanup_close(&writer);
+	writer = -1;
+
+	int failure = 0;
+	ssize_t n;
+	do
+		n = read(reader, &failure, sizeof(failure));
+	while (n < 0 && errno == EINTR);
+
+	_cleanup_close_ int pidfd = -1;
+	if (n == 0 && ret_pidfd) {
+		pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
+		if (pidfd < 0)
+			failure = -errno;
+	}
+	if (n != 0 || failure != 0) {
+		(void) kill(pid, SIGKILL);
+		(void) waitpid(pid, NULL, 0);
+		return error_set(err, failure ? -failure : EIO, "start %s", argv[0]);
+	}
+	*ret_pid = pid;
+	if (ret_pidfd)
+		*ret_pidfd = TAKE_FD(pidfd);
+	return 0;
+}

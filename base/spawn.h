@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting a program of ours with nothing inherited but what is listed. */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* The first descriptor that a spawned program finds its own at; 0, 1 and 2 are /dev/null. */
+#define SPAWN_FD_FIRST 3
+#define SPAWN_FDS_MAX 16
+
+/*
+ * Starts the program behind exe (an O_PATH or readable descriptor; execveat(2)) with argv and an empty environment, in
+ * a session of its own, cwd "/". fds[i] becomes descriptor SPAWN_FD_FIRST + i; -1 leaves that number closed. All else
+ * is reset to what a process is born with: signal mask and dispositions, umask 077, oom_score_adj 0, CPU affinity, nice
+ * 0, scheduling policy, personality; RLIMIT_CORE 0. Rlimits otherwise stay.
+ *
+ * Returns when the execveat(2) has succeeded, with *ret_pid (a child, to be waited for) and, unless NULL, *ret_pidfd
+ * (O_CLOEXEC, the caller's); or -errno, with nothing left behind.
+ */
+int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
+	struct error *err);
+
+/* The resetting part alone, for entry points that were started by strangers: what spawn() does but for fds and session.
+ */
+void spawn_reset_inherited(void);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bundle's config.json (OCI runtime-spec, config.md): the few things that the hook must know of it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+#define CONFIG_SIZE_MAX (16u << 20)
+
+struct config {
+	bool has_network_namespace; /* linux.namespaces lists one, with or without a path */
+	bool has_seccomp;           /* linux.seccomp */
+	char *policy_env;           /* the value of OCI_EGRESS_POLICY in process.env, the last one; NULL: none */
+	char *unsafe_annotation; /* the first one that would take the filter away or lets the runtime write files; NULL:
+				    none */
+};
+
+/*
+ * Parses config.json. Strict on types of what it reads and on duplicate keys; "network" listed twice is an error.
+ * Returns 0 and *ret (config_free()), or -EINVAL with "FILE:LINE:COLUMN: key: what is wrong".
+ */
+int config_parse(const char *file, const char *text, size_t len, struct config **ret, struct error *err);
+void config_free(struct config *config);
+
+/*
+ * Is this annotation one that crun acts on in a way that voids the filter: run.oci.seccomp_bpf_data, run.oci.seccomp.*,
+ * run.oci.handler, run.oci.hooks.*? crun(1), "ANNOTATIONS".
+ */
+bool config_annotation_unsafe(const char *key);

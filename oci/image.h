@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The compiled policy: one read-only, position-independent block of bytes, made by the hook (oci/policy.h) and read by
+ * keeper and worker as it lies, from a sealed memfd. Native byte order and alignment: it never leaves the machine.
+ * Equal policies under equal names have equal bytes.
+ *
+ *     struct image | records (image_rule, image_network, uint16_t, image_text) | bytes of text
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define IMAGE_MAGIC 0x4547524fu /* "ORGE" */
+#define IMAGE_VERSION 1u
+#define IMAGE_SIZE_MAX (512u << 20)
+
+enum image_proxy {
+	IMAGE_PROXY_BUILTIN = 1,
+	IMAGE_PROXY_EXTERNAL, /* every byte goes to the external proxy; no rules */
+};
+
+enum image_link {
+	IMAGE_LINK_AUTO = 1,
+	IMAGE_LINK_VETH,
+	IMAGE_LINK_SOCKET,
+};
+
+enum image_on_failure {
+	IMAGE_ON_FAILURE_OPEN = 1,
+	IMAGE_ON_FAILURE_CLOSED,
+};
+
+/* Offset from the image's start and number of bytes; a NUL follows them that len does not count. */
+struct image_text {
+	uint32_t offset;
+	uint32_t len;
+};
+
+/* A table: count records, the first at offset. */
+struct image_table {
+	uint32_t offset;
+	uint32_t count;
+};
+
+enum image_rule_kind {
+	IMAGE_RULE_NAME = 1, /* this name and no other */
+	IMAGE_RULE_WILDCARD, /* "*.name": exactly one label in front of name */
+	IMAGE_RULE_ADDRESS4,
+	IMAGE_RULE_ADDRESS6,
+};
+
+/*
+ * One entry of allow or deny. A table is sorted by (kind, key's length, key's bytes, port) and has no doubles.
+ * The key is the canonical name (of a wildcard: what follows "*."), or the address's 4 or 16 bytes.
+ */
+struct image_rule {
+	uint16_t kind;
+	uint16_t port; /* 0: in allow the policy's ports, in deny every port */
+	uint32_t line; /* of the policy file, from 1 */
+	struct image_text key;
+	struct image_text text; /* the entry as the administrator wrote it */
+};
+
+/* One entry of networks: addresses of the floor that a listed name may resolve to all the same. */
+struct image_network {
+	uint16_t family; /* AF_INET or AF_INET6 */
+	uint16_t prefix;
+	uint8_t bytes[16];
+	uint32_t line;
+	struct image_text text;
+};
+
+/* Of one worker. Milliseconds and bytes. */
+struct image_limits {
+	uint32_t connections;        /* open at a time, tunnels and heads together */
+	uint32_t head_bytes;         /* request line and fields */
+	uint32_t head_timeout_ms;    /* from accept to the end of the head, absolute */
+	uint32_t resolve_timeout_ms; /* one name, all servers and tries */
+	uint32_t connect_timeout_ms; /* to the origin, all addresses */
+	uint32_t idle_timeout_ms;    /* a tunnel without a byte either way */
+	uint32_t log_bytes;          /* of the container's log before it is rotated; one older file is kept */
+};
+
+struct image_external {
+	struct image_table argv; /* of image_text; argv[0] is an absolute path */
+	struct image_text user;  /* empty: oci-egress where there is one, else nobody */
+	uint32_t port;           /* 0: any that is free */
+	uint32_t stop_timeout_ms;
+};
+
+struct image {
+	uint32_t magic;
+	uint32_t version;
+	uint32_t size;       /* of everything */
+	uint32_t proxy;      /* enum image_proxy */
+	uint32_t link;       /* enum image_link */
+	uint32_t on_failure; /* enum image_on_failure */
+	uint32_t startup_timeout_ms;
+	struct image_limits limits;
+	struct image_text name;   /* of the policy */
+	struct image_text file;   /* that it was read from */
+	struct image_table ports; /* of uint16_t, ascending */
+	struct image_table allow; /* of image_rule */
+	struct image_table deny;
+	struct image_table networks; /* of image_network */
+	struct image_external external;
+};
+
+/*
+ * Checks everything that reading an image relies on: magic, version, size, every offset, alignment and terminating NUL.
+ * Returns 0 and *ret = bytes, or -EINVAL. Whoever maps an image calls it once, before any accessor.
+ */
+int image_check(const void *bytes, size_t len, const struct image **ret, struct error *err);
+
+/* NUL-terminated, inside the image. */
+static inline const char *image_string(const struct image *image, struct image_text text)
+{
+	return (const char *) image + text.offset;
+}
+
+static inline const void *image_records(const struct image *image, struct image_table table)
+{
+	return (const char *) image + table.offset;
+}

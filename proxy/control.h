@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A keeper's control socket, RUN/KEY.sock (SOCK_SEQPACKET, root only): what hooks and `status` ask of it.
+ *
+ *     hook                                keeper
+ *     JOIN id, pidfd, image          ->       same policy? watch the pidfd
+ *                                    <-   OK, or ERROR
+ *     PROBE source port              ->       tells the worker, which acknowledges
+ *                                    <-   OK: connect now, from inside the container's namespace
+ *                                    <-   READY: the worker has accepted that connection
+ *     COMMIT                         ->       from now on the container lives as long as its init, not as this
+ * connection
+ *                                    <-   OK
+ *     LEAVE id                       ->       poststop: only a hint to look at the pidfds now
+ *                                    <-   OK
+ *     STATUS                         ->
+ *                                    <-   STATUS
+ *
+ * A JOIN whose connection ends before COMMIT is taken back; a keeper left without a container undoes everything and
+ * ends.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define CONTROL_ID_MAX 200 /* bytes of a container's id */
+#define CONTROL_CONTAINERS_MAX 1024
+
+enum control_type {
+	CONTROL_JOIN = 1, /* descriptors: pidfd of the container's init, image */
+	CONTROL_PROBE,
+	CONTROL_COMMIT,
+	CONTROL_LEAVE,
+	CONTROL_STATUS,
+	CONTROL_OK,
+	CONTROL_READY,
+	CONTROL_ERROR,
+};
+
+enum control_state {
+	CONTROL_STATE_STARTING = 1,
+	CONTROL_STATE_RUNNING,
+	CONTROL_STATE_FAILED, /* the worker or the external proxy could not be kept up: egress is closed */
+};
+
+struct control_status {
+	uint32_t state; /* enum control_state */
+	uint32_t containers;
+	int32_t worker_pid; /* 0: none */
+	int32_t external_pid;
+	uint32_t restarts; /* of the worker, ever */
+	uint32_t open;     /* scoreboard.h */
+	uint64_t accepted, allowed, denied, failed, bytes_up, bytes_down, lines_lost;
+};
+
+struct control_message {
+	uint32_t type;
+	int32_t code;    /* of ERROR: -errno */
+	uint32_t value;  /* of PROBE: the source port */
+	uint32_t closed; /* of ERROR: struct error's closed */
+	union {
+		char text[512]; /* NUL-terminated: of JOIN and LEAVE the id, of ERROR the message */
+		struct control_status status;
+	};
+};
+
+/*
+ * The asking side. Each waits at most timeout_ms for the keeper's answer; -ETIMEDOUT, -ECONNRESET where the keeper has
+ * ended, or the keeper's own error. dir is the run directory, key the namespace's key (netns/netns.h) in text.
+ */
+int control_connect(int dir, const char *key, int *ret_sock, struct error *err);
+int control_join(int sock, const char *id, int pidfd, int image, int timeout_ms, struct error *err);
+int control_probe(int sock, uint16_t source_port, int timeout_ms, struct error *err);
+int control_wait_ready(int sock, int timeout_ms, struct error *err);
+int control_commit(int sock, int timeout_ms, struct error *err);
+int control_leave(int sock, const char *id, int timeout_ms, struct error *err);
+int control_status(int sock, int timeout_ms, struct control_status *ret, struct error *err);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why a connection ended as it did: one code for the log, one HTTP status, one Proxy-Status error type (RFC 9209
+ * section 2.3), one sentence for people, the same behind every door and in `oci-egress check`.
+ */
+#pragma once
+
+enum reason {
+	REASON_NONE = 0, /* still open */
+
+	REASON_ALLOWED, /* a tunnel that both sides ended in good order */
+
+	/* the policy says no */
+	REASON_NOT_LISTED,
+	REASON_DENIED,
+	REASON_PORT_NOT_LISTED,
+	REASON_ADDRESS_FORBIDDEN, /* the name resolves to an address of the floor, or of this host */
+
+	/* the client's request cannot be served */
+	REASON_BAD_REQUEST,
+	REASON_METHOD_NOT_ALLOWED,
+	REASON_HEAD_TOO_LARGE,
+	REASON_HEAD_TIMEOUT,
+	REASON_CLIENT_CLOSED, /* before a request was complete, or before the answer to it */
+
+	/* the other side fails */
+	REASON_RESOLVE_FAILED, /* no such name, or it has no address */
+	REASON_RESOLVE_ERROR,  /* the name servers do not answer, or answer nonsense */
+	REASON_RESOLVE_TIMEOUT,
+	REASON_CONNECT_REFUSED,
+	REASON_CONNECT_UNREACHABLE,
+	REASON_CONNECT_TIMEOUT,
+
+	/* a tunnel ended early */
+	REASON_CLIENT_RESET,
+	REASON_ORIGIN_RESET,
+	REASON_IDLE_TIMEOUT,
+
+	/* we fail */
+	REASON_LIMIT_CONNECTIONS,
+	REASON_LIMIT_RESOURCES, /* descriptors, memory, ports */
+	REASON_SHUTDOWN,        /* the container's last process has ended, or the proxy was told to stop */
+	REASON_WORKER_DIED,     /* written by the keeper */
+
+	REASON_COUNT
+};
+
+/* For the log and for programs: "not-listed". Stable. */
+const char *reason_code(enum reason reason);
+
+/* 403, 400, ...; 0 where no answer can be sent any more. */
+unsigned reason_http_status(enum reason reason);
+
+/* "http_request_denied"; NULL where RFC 9209 has none. */
+const char *reason_proxy_status(enum reason reason);
+
+/* A whole sentence in plain ASCII, with nothing of the request in it. */
+const char *reason_sentence(enum reason reason);

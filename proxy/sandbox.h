@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker's isolation, in named stages; after the last it can do nothing but serve. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct sandbox {
+	int root;             /* descriptor of an empty directory: fchdir(2), chroot(2) */
+	uint32_t uid;         /* uid and gid; no supplementary groups */
+	uint32_t descriptors; /* RLIMIT_NOFILE */
+	uint64_t file_size;   /* RLIMIT_FSIZE, bytes: bounds the log */
+};
+
+/*
+ * Enters: root, uid, no capabilities in any set, no_new_privs, PDEATHSIG (set again: a change of credentials clears it,
+ * prctl(2)) with a check that the parent is still there, not dumpable, rlimits, and last the system call allow-list.
+ * Whatever needs a path or a privilege must have been opened before.
+ */
+int sandbox_enter(const struct sandbox *sandbox, struct error *err);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared memory of one keeper and its worker (a memfd): counters, and the connections that are open now. The worker
+ * writes; the keeper reads, and writes the log lines of connections whose worker died, so that whoever crashes the
+ * worker does not erase the record. To the keeper every byte is hostile: it copies a slot, then bounds each field.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/host.h"
+
+#define SCOREBOARD_VERSION 1u
+
+struct scoreboard_counters {
+	_Atomic uint64_t accepted; /* connections, the hook's probes not counted */
+	_Atomic uint64_t allowed;  /* became tunnels */
+	_Atomic uint64_t denied;   /* by the policy */
+	_Atomic uint64_t failed;   /* all others that have ended */
+	_Atomic uint64_t bytes_up; /* client to origin, of tunnels that have ended */
+	_Atomic uint64_t bytes_down;
+	_Atomic uint64_t lines_lost; /* log lines that could not be written */
+	_Atomic uint32_t open;       /* connections now */
+};
+
+/* What the log line of a connection says, kept current while it is open. */
+struct scoreboard_slot {
+	_Atomic uint32_t used;
+	uint16_t port; /* asked for; 0: not known yet */
+	uint16_t dialled_port;
+	int64_t started_ms; /* CLOCK_REALTIME */
+	uint64_t bytes_up;  /* of a tunnel, updated now and then */
+	uint64_t bytes_down;
+	uint32_t rule_line; /* of the policy file; 0: none */
+	uint8_t host_len;
+	char host[HOST_NAME_MAX_LEN + 1];
+	struct address dialled; /* family 0: none */
+};
+
+struct scoreboard {
+	uint32_t version;
+	uint32_t n_slots; /* the image's limits.connections */
+	struct scoreboard_counters counters;
+	struct scoreboard_slot slots[];
+};
