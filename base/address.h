@@ -29,13 +29,18 @@ bool address_parse6(const char *bytes, size_t len, struct address *ret);
 /* RFC 5952 text. */
 void address_format(const struct address *address, char buf[ADDRESS_TEXT_MAX]);
 
-/* "ADDRESS/PREFIX", IPv6 without brackets; a bare address is its own network. NULL, or a sentence that says what is
- * wrong. */
+/*
+ * "ADDRESS/PREFIX", IPv6 without brackets; a bare address is its own network; IPv4 is not written as IPv4-mapped IPv6.
+ * NULL, or a constant sentence that says what is wrong.
+ */
 const char *network_parse(const char *bytes, size_t len, struct network *ret);
 void network_format(const struct network *network, char buf[NETWORK_TEXT_MAX]);
 bool network_contains(const struct network *network, const struct address *address);
 
 bool address_equal(const struct address *a, const struct address *b);
+
+/* IPv4-mapped (::ffff:0:0/96, RFC 4291 section 2.5.5.2): connect(2) to it is one to an IPv4 address. */
+bool address_is_mapped(const struct address *address);
 
 /*
  * The floor: loopback, private, link-local, metadata, multicast, documentation, benchmarking and other special-purpose
