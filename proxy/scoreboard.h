@@ -7,9 +7,11 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/address.h"
+#include "base/error.h"
 #include "base/host.h"
 
 #define SCOREBOARD_VERSION 1u
@@ -45,3 +47,13 @@ struct scoreboard {
 	struct scoreboard_counters counters;
 	struct scoreboard_slot slots[];
 };
+
+/* Makes an empty one of n_slots in a memfd of fixed size. *ret_fd is the caller's; *ret is mapped for good. */
+int scoreboard_create(uint32_t n_slots, int *ret_fd, struct scoreboard **ret, struct error *err);
+
+/* Maps one that scoreboard_create() has made, for good; -EINVAL where it is not one of n_slots. */
+int scoreboard_map(int fd, uint32_t n_slots, struct scoreboard **ret, struct error *err);
+
+/* An emptied slot, marked used; NULL where all are taken. */
+struct scoreboard_slot *scoreboard_take(struct scoreboard *board);
+void scoreboard_release(struct scoreboard_slot *slot);

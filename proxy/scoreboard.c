@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/scoreboard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+static size_t scoreboard_size(uint32_t n_slots)
+{
+	return sizeof(struct scoreboard) + n_slots * sizeof(struct scoreboard_slot);
+}
+
+static int map_board(int fd, uint32_t n_slots, struct scoreboard **ret, struct error *err)
+{
+	void *map = mmap(NULL, scoreboard_size(n_slots), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return error_set(err, errno, "mmap scoreboard");
+	*ret = map;
+	return 0;
+}
+
+int scoreboard_create(uint32_t n_slots, int *ret_fd, struct scoreboard **ret, struct error *err)
+{
+	_cleanup_close_ int fd = memfd_create("oci-egress-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return error_set(err, errno, "memfd_create");
+	if (ftruncate(fd, (off_t) scoreboard_size(n_slots)) < 0)
+		return error_set(err, errno, "ftruncate scoreboard");
+	/* a worker that shrank it would have its keeper killed by SIGBUS */
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return error_set(err, errno, "seal scoreboard");
+
+	struct scoreboard *board;
+	int r = map_board(fd, n_slots, &board, err);
+	if (r < 0)
+		return r;
+	board->version = SCOREBOARD_VERSION;
+	board->n_slots = n_slots;
+	*ret = board;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int scoreboard_map(int fd, uint32_t n_slots, struct scoreboard **ret, struct error *err)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return error_set(err, errno, "fstat scoreboard");
+	if ((size_t) st.st_size < scoreboard_size(n_slots))
+		return error_say(err, EINVAL, "the scoreboard has %lld bytes, too few for %u connections",
+			(long long) st.st_size, n_slots);
+
+	struct scoreboard *board;
+	int r = map_board(fd, n_slots, &board, err);
+	if (r < 0)
+		return r;
+	if (board->version != SCOREBOARD_VERSION || board->n_slots != n_slots) {
+		munmap(board, scoreboard_size(n_slots));
+		return error_say(err, EINVAL, "not a scoreboard of %u connections", n_slots);
+	}
+	*ret = board;
+	return 0;
+}
+
+struct scoreboard_slot *scoreboard_take(struct scoreboard *board)
+{
+	/* n_slots bounds open connections, which at rest are few and lie in front */
+	for (uint32_t i = 0; i < board->n_slots; i++) {
+		struct scoreboard_slot *slot = &board->slots[i];
+		if (atomic_load_explicit(&slot->used, memory_order_relaxed))
+			continue;
+		memset(slot, 0, sizeof(*slot));
+		atomic_store_explicit(&slot->used, 1, memory_order_release);
+		return slot;
+	}
+	return NULL;
+}
+
+void scoreboard_release(struct scoreboard_slot *slot)
+{
+	if (slot)
+		atomic_store_explicit(&slot->used, 0, memory_order_release);
+}
