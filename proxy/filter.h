@@ -12,7 +12,7 @@
 
 struct decision {
 	enum reason reason;            /* REASON_ALLOWED or why not */
-	const struct image_rule *rule; /* that decided, inside the image; NULL where none did */
+	const struct image_rule *rule; /* that decided, or whose port is not this one; in the image, or NULL: none */
 };
 
 /*
@@ -24,8 +24,8 @@ struct decision filter_decide(const struct image *image, const struct host *host
 
 /*
  * Decides on one address that an allowed name resolved to, or that is itself allowed: REASON_ALLOWED, or
- * REASON_ADDRESS_FORBIDDEN where it lies in the floor and in no entry of networks. *ret_network (may be NULL) gets the
- * entry that let it pass, else NULL.
+ * REASON_ADDRESS_FORBIDDEN where it lies in the floor and in no entry of networks. An entry opens addresses of its own
+ * family, and no IPv4-mapped ones. *ret_network (may be NULL) gets the entry that let it pass, else NULL.
  */
 enum reason filter_check_address(
 	const struct image *image, const struct address *address, const struct image_network **ret_network);
