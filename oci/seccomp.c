@@ -58,18 +58,11 @@ static const struct abi abis[] = {
 #define SOCKET SCMP_SYS(socket)
 #define SOCKETPAIR SCMP_SYS(socketpair)
 
-#define EQ(n, value)                     \
-	{                                \
-		n, SCMP_CMP_EQ, value, 0 \
-	}
-#define GT(n, value)                     \
-	{                                \
-		n, SCMP_CMP_GT, value, 0 \
-	}
-#define BITS(n, mask, value)                       \
-	{                                          \
-		n, SCMP_CMP_MASKED_EQ, mask, value \
-	}
+/* clang-format off */
+#define EQ(n, value) { n, SCMP_CMP_EQ, value, 0 }
+#define GT(n, value) { n, SCMP_CMP_GT, value, 0 }
+#define BITS(n, mask, value) { n, SCMP_CMP_MASKED_EQ, mask, value }
+/* clang-format on */
 
 /* The two inet families, 2 and 10: other numbers with these low bits are refused by family anyway. */
 #define INET BITS(0, 0x7, 2)
