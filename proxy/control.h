@@ -21,6 +21,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -38,6 +40,9 @@ enum control_type {
 	CONTROL_READY,
 	CONTROL_ERROR,
 };
+
+/* What a namespace's key looks like in file names: decimal digits of a cookie, netns/netns.h. */
+#define CONTROL_KEY_MAX 32
 
 enum control_state {
 	CONTROL_STATE_STARTING = 1,
@@ -68,7 +73,8 @@ struct control_message {
 
 /*
  * The asking side. Each waits at most timeout_ms for the keeper's answer; -ETIMEDOUT, -ECONNRESET where the keeper has
- * ended, or the keeper's own error. dir is the run directory, key the namespace's key (netns/netns.h) in text.
+ * ended, or the keeper's own error with its closed. dir is the run directory, key the namespace's key (netns/netns.h)
+ * in text. control_connect(): -ENOENT or -ECONNREFUSED where there is no keeper.
  */
 int control_connect(int dir, const char *key, int *ret_sock, struct error *err);
 int control_join(int sock, const char *id, int pidfd, int image, int timeout_ms, struct error *err);
@@ -77,3 +83,16 @@ int control_wait_ready(int sock, int timeout_ms, struct error *err);
 int control_commit(int sock, int timeout_ms, struct error *err);
 int control_leave(int sock, const char *id, int timeout_ms, struct error *err);
 int control_status(int sock, int timeout_ms, struct control_status *ret, struct error *err);
+
+/*
+ * The answering side. control_receive() takes one request and the descriptors that its type has: 0; -ECONNRESET: the
+ * connection has ended; -EPROTO: not a request, to be closed. fds (room for IO_FDS_MAX) belong to the caller. Answers
+ * never wait: -EAGAIN where the other side does not read.
+ */
+int control_receive(int sock, struct control_message *ret, int *fds, size_t *ret_n);
+int control_answer(int sock, enum control_type type);
+int control_answer_error(int sock, const struct error *err);
+int control_answer_status(int sock, const struct control_status *status);
+
+/* May this be a container's id, and so a file's name? [A-Za-z0-9][A-Za-z0-9_.+-]*, no "..", CONTROL_ID_MAX. */
+bool control_id_valid(const char *id);
