@@ -38,7 +38,8 @@ struct link {
 	int listener;         /* listening, non-blocking, SO_LINGER {1, 0}; -1 when undone */
 	struct in_addr proxy; /* what the container connects to */
 	uint16_t port;
-	bool raised_lo; /* lo was down and was brought up */
+	struct in_addr container; /* where its connections come from */
+	bool raised_lo;           /* lo was down and was brought up */
 };
 
 /*
@@ -47,20 +48,23 @@ struct link {
  * -errno with everything as it was.
  *
  * err->closed where the container's side or a sibling in its namespace may be the cause: the namespace is the host's
- * own
- * (-EXDEV); an interface other than lo and oe0 is up, or has an address or a route (-EBUSY); oe0 is there and stays for
- * a second (-EEXIST); 127.0.0.1's port is taken (-EADDRINUSE).
+ * own (-EXDEV); an interface other than lo and oe0 is up, or has an address or a route (-EBUSY); oe0 is there and stays
+ * for a second (-EEXIST); 127.0.0.1's port is taken (-EADDRINUSE).
  */
 int link_make(int netns, const struct link_config *config, struct link *ret, struct error *err);
 
-/* Takes the link away again and sees it gone: RTM_DELLINK, lo as it was, the listener closed. Does what can be done. */
+/*
+ * Takes the link away again and sees it gone: RTM_DELLINK, lo as it was, the listener closed. Does what can be done;
+ * after link_release() the link is the new holder's, and nothing is.
+ */
 void link_undo(int netns, struct link *link);
 
 /* Gives up the listener, closing it here: somebody else holds it now. */
 void link_release(struct link *link);
 
 /*
- * A socket inside the container's namespace, bound to a port of its own and not yet connected: for the proof that the
- * path works. *ret_fd (blocking, O_CLOEXEC) is the caller's; *ret_port is its source port in host byte order.
+ * A socket inside the container's namespace, bound to link->container and a port of its own and not yet connected: for
+ * the proof that the path works. An error is the container's side's: err->closed. *ret_fd (blocking, O_CLOEXEC) is the
+ * caller's; *ret_port is its source port in host byte order.
  */
-int link_probe_socket(int netns, int *ret_fd, uint16_t *ret_port, struct error *err);
+int link_probe_socket(int netns, const struct link *link, int *ret_fd, uint16_t *ret_port, struct error *err);

@@ -26,5 +26,11 @@ int netns_cookie(int netns, uint64_t *ret, struct error *err);
  */
 int netns_call(int netns, int (*fn)(void *arg, struct error *err), void *arg, struct error *err);
 
+/*
+ * The same in a namespace that is made for it (unshare(2)). What fn opens there is all that keeps it: no process is in
+ * it afterwards.
+ */
+int netns_call_fresh(int (*fn)(void *arg, struct error *err), void *arg, struct error *err);
+
 /* A socket that belongs to netns. *ret_fd (O_CLOEXEC) is the caller's. */
 int netns_socket(int netns, int domain, int type, int protocol, int *ret_fd, struct error *err);
