@@ -17,6 +17,14 @@
 #define IMAGE_VERSION 1u
 #define IMAGE_SIZE_MAX (512u << 20)
 
+#define IMAGE_CONNECTIONS_MAX 3000
+#define IMAGE_STARTUP_MS_MIN 100
+#define IMAGE_STARTUP_MS_MAX 600000
+#define IMAGE_STARTUP_MS 10000 /* where the policy does not say */
+#define IMAGE_STOP_MS 2000
+#define IMAGE_STOP_MS_MAX 60000
+#define IMAGE_ARGV_MAX 1024
+
 enum image_proxy {
 	IMAGE_PROXY_BUILTIN = 1,
 	IMAGE_PROXY_EXTERNAL, /* every byte goes to the external proxy; no rules */
@@ -84,6 +92,14 @@ struct image_limits {
 	uint32_t log_bytes;          /* of the container's log before it is rotated; one older file is kept */
 };
 
+/* What each limit may be, and what it is where the policy does not say. Ends with a name of NULL. */
+struct image_range {
+	const char *name;
+	size_t offset; /* in struct image_limits */
+	uint32_t min, max, standard;
+};
+extern const struct image_range image_ranges[];
+
 struct image_external {
 	struct image_table argv; /* of image_text; argv[0] is an absolute path */
 	struct image_text user;  /* empty: oci-egress where there is one, else nobody */
@@ -105,7 +121,7 @@ struct image {
 	struct image_table ports; /* of uint16_t, ascending */
 	struct image_table allow; /* of image_rule */
 	struct image_table deny;
-	struct image_table networks; /* of image_network */
+	struct image_table networks; /* of image_network, sorted by (family, bytes, prefix) */
 	struct image_external external;
 };
 
@@ -114,6 +130,10 @@ struct image {
  * Returns 0 and *ret = bytes, or -EINVAL. Whoever maps an image calls it once, before any accessor.
  */
 int image_check(const void *bytes, size_t len, const struct image **ret, struct error *err);
+
+/* The order of the tables. base is what the keys' offsets count from. */
+int image_rule_compare(const void *base, const struct image_rule *a, const struct image_rule *b);
+int image_network_compare(const struct image_network *a, const struct image_network *b);
 
 /* NUL-terminated, inside the image. */
 static inline const char *image_string(const struct image *image, struct image_text text)

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The check that everybody who maps an image makes. Links without JSON: the worker has none. */
+#include "oci/image.h"
+
+#include <errno.h>
+#include <stdalign.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/host.h"
+
+const struct image_range image_ranges[] = {
+	{ "connections", offsetof(struct image_limits, connections), 1, IMAGE_CONNECTIONS_MAX, 256 },
+	{ "head_bytes", offsetof(struct image_limits, head_bytes), 1024, 65536, 16384 },
+	{ "head_timeout_ms", offsetof(struct image_limits, head_timeout_ms), 100, 600000, 10000 },
+	{ "resolve_timeout_ms", offsetof(struct image_limits, resolve_timeout_ms), 100, 600000, 10000 },
+	{ "connect_timeout_ms", offsetof(struct image_limits, connect_timeout_ms), 100, 600000, 10000 },
+	{ "idle_timeout_ms", offsetof(struct image_limits, idle_timeout_ms), 1000, 604800000, 600000 },
+	{ "log_bytes", offsetof(struct image_limits, log_bytes), 65536, 1u << 30, 4u << 20 },
+	{ NULL, 0, 0, 0, 0 },
+};
+
+/* What of an image is not as it must be, or NULL: the shape of every check here. */
+typedef const char *image_problem;
+
+static bool inside(const struct image *image, uint64_t offset, uint64_t size)
+{
+	return offset >= sizeof(*image) && offset + size <= image->size;
+}
+
+static bool text_valid(const struct image *image, struct image_text text)
+{
+	return inside(image, text.offset, (uint64_t) text.len + 1) && image_string(image, text)[text.len] == '\0';
+}
+
+/* Text without a NUL before its last. */
+static bool string_valid(const struct image *image, struct image_text text)
+{
+	return text_valid(image, text) && !memchr(image_string(image, text), '\0', text.len);
+}
+
+static bool table_valid(const struct image *image, struct image_table table, size_t size, size_t alignment)
+{
+	return table.offset % alignment == 0 && inside(image, table.offset, (uint64_t) table.count * size);
+}
+
+static image_problem check_header(const struct image *image, size_t len)
+{
+	if (image->magic != IMAGE_MAGIC || image->version != IMAGE_VERSION)
+		return "not an image of this version";
+	if (image->size != len || len > IMAGE_SIZE_MAX)
+		return "size";
+	if (image->proxy < IMAGE_PROXY_BUILTIN || image->proxy > IMAGE_PROXY_EXTERNAL)
+		return "proxy";
+	if (image->link < IMAGE_LINK_AUTO || image->link > IMAGE_LINK_SOCKET)
+		return "link";
+	if (image->on_failure < IMAGE_ON_FAILURE_OPEN || image->on_failure > IMAGE_ON_FAILURE_CLOSED)
+		return "on_failure";
+	if (image->startup_timeout_ms < IMAGE_STARTUP_MS_MIN || image->startup_timeout_ms > IMAGE_STARTUP_MS_MAX)
+		return "startup_timeout_ms";
+	if (!string_valid(image, image->name))
+		return "name";
+	return string_valid(image, image->file) ? NULL : "file";
+}
+
+static image_problem check_limits(const struct image *image)
+{
+	for (const struct image_range *range = image_ranges; range->name; range++) {
+		uint32_t value;
+		memcpy(&value, (const char *) &image->limits + range->offset, sizeof(value));
+		if (value < range->min || value > range->max)
+			return range->name;
+	}
+	return NULL;
+}
+
+static bool rule_valid(const struct image *image, const struct image_rule *rule)
+{
+	if (!string_valid(image, rule->text) || !text_valid(image, rule->key))
+		return false;
+	switch (rule->kind) {
+	case IMAGE_RULE_NAME:
+	case IMAGE_RULE_WILDCARD:
+		return rule->key.len > 0 && rule->key.len <= HOST_NAME_MAX_LEN && string_valid(image, rule->key);
+	case IMAGE_RULE_ADDRESS4:
+		return rule->key.len == 4;
+	case IMAGE_RULE_ADDRESS6:
+		return rule->key.len == 16;
+	default:
+		return false;
+	}
+}
+
+int image_rule_compare(const void *base, const struct image_rule *a, const struct image_rule *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->key.len != b->key.len)
+		return a->key.len < b->key.len ? -1 : 1;
+	const char *bytes = base;
+	int order = memcmp(bytes + a->key.offset, bytes + b->key.offset, a->key.len);
+	if (order)
+		return order;
+	return a->port < b->port ? -1 : a->port > b->port;
+}
+
+static image_problem check_rules(const struct image *image, struct image_table table)
+{
+	if (!table_valid(image, table, sizeof(struct image_rule), alignof(struct image_rule)))
+		return "table of rules";
+	const struct image_rule *rules = image_records(image, table);
+	for (uint32_t i = 0; i < table.count; i++) {
+		if (!rule_valid(image, &rules[i]))
+			return "rule";
+		if (i > 0 && image_rule_compare(image, &rules[i - 1], &rules[i]) >= 0)
+			return "order of rules";
+	}
+	return NULL;
+}
+
+int image_network_compare(const struct image_network *a, const struct image_network *b)
+{
+	if (a->family != b->family)
+		return a->family < b->family ? -1 : 1;
+	int order = memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+	if (order)
+		return order;
+	return a->prefix < b->prefix ? -1 : a->prefix > b->prefix;
+}
+
+static image_problem check_networks(const struct image *image)
+{
+	if (!table_valid(image, image->networks, sizeof(struct image_network), alignof(struct image_network)))
+		return "table of networks";
+	const struct image_network *networks = image_records(image, image->networks);
+	for (uint32_t i = 0; i < image->networks.count; i++) {
+		const struct image_network *n = &networks[i];
+		if (n->family != AF_INET && n->family != AF_INET6)
+			return "family of a network";
+		if (n->prefix > (n->family == AF_INET ? 32 : 128) || !string_valid(image, n->text))
+			return "network";
+		if (i > 0 && image_network_compare(&networks[i - 1], n) >= 0)
+			return "order of networks";
+	}
+	return NULL;
+}
+
+static image_problem check_ports(const struct image *image)
+{
+	if (!table_valid(image, image->ports, sizeof(uint16_t), alignof(uint16_t)))
+		return "table of ports";
+	const uint16_t *ports = image_records(image, image->ports);
+	for (uint32_t i = 0; i < image->ports.count; i++)
+		if (ports[i] == 0 || (i > 0 && ports[i - 1] >= ports[i]))
+			return "port";
+	return NULL;
+}
+
+static image_problem check_builtin(const struct image *image)
+{
+	if (image->ports.count == 0)
+		return "no ports";
+	return image->external.argv.count ? "command of a builtin proxy" : NULL;
+}
+
+static image_problem check_external(const struct image *image)
+{
+	const struct image_external *external = &image->external;
+	if (image->ports.count || image->allow.count || image->deny.count || image->networks.count)
+		return "rules of an external proxy";
+	if (external->argv.count == 0 || external->argv.count > IMAGE_ARGV_MAX || external->port > UINT16_MAX ||
+		external->stop_timeout_ms > IMAGE_STOP_MS_MAX)
+		return "external proxy";
+	const struct image_text *argv = image_records(image, external->argv);
+	for (uint32_t i = 0; i < external->argv.count; i++)
+		if (!string_valid(image, argv[i]))
+			return "argument of the external proxy";
+	return image_string(image, argv[0])[0] == '/' ? NULL : "program of the external proxy";
+}
+
+static image_problem check(const struct image *image, size_t len)
+{
+	image_problem problem = check_header(image, len);
+	if (!problem)
+		problem = check_limits(image);
+	if (!problem)
+		problem = check_ports(image);
+	if (!problem)
+		problem = check_rules(image, image->allow);
+	if (!problem)
+		problem = check_rules(image, image->deny);
+	if (!problem)
+		problem = check_networks(image);
+	if (!problem &&
+		!table_valid(image, image->external.argv, sizeof(struct image_text), alignof(struct image_text)))
+		problem = "table of arguments";
+	if (!problem && !string_valid(image, image->external.user))
+		problem = "user of the external proxy";
+	if (!problem)
+		problem = image->proxy == IMAGE_PROXY_BUILTIN ? check_builtin(image) : check_external(image);
+	return problem;
+}
+
+int image_check(const void *bytes, size_t len, const struct image **ret, struct error *err)
+{
+	if (len < sizeof(struct image) || (uintptr_t) bytes % alignof(struct image) != 0)
+		return error_say(err, EINVAL, "policy image: too short or not aligned");
+	const struct image *image = bytes;
+	image_problem problem = check(image, len);
+	if (problem)
+		return error_say(err, EINVAL, "policy image: bad %s", problem);
+	*ret = image;
+	return 0;
+}
