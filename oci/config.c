@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "oci/json.h"
+
+#define POLICY_VARIABLE "OCI_EGRESS_POLICY="
+
+static void cleanup_config(struct config **config)
+{
+	config_free(*config);
+}
+#define _cleanup_config_ __attribute__((cleanup(cleanup_config)))
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	free(config->policy_env);
+	free(config->unsafe_annotation);
+	free(config);
+}
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, ENOMEM, "read config.json");
+}
+
+static int read_namespace(const struct json *json, const struct json_key *key, const struct json_value *value,
+	void *into, struct error *err)
+{
+	(void) key;
+	struct config *config = into;
+	if (!json_is(value, "network"))
+		return 0;
+	if (config->has_network_namespace)
+		return json_complain(json, value, err, "is \"network\" a second time, expected one network namespace");
+	config->has_network_namespace = true;
+	return 0;
+}
+
+static int read_namespaces(const struct json *json, const struct json_key *key, const struct json_value *value,
+	void *into, struct error *err)
+{
+	static const struct json_key keys[] = {
+		{ .name = "type", .kind = JSON_STRING, .read = read_namespace, .required = true },
+		{ .name = "path", .kind = JSON_STRING },
+		{ .name = NULL },
+	};
+	(void) key;
+	int r = json_check_elements(json, value, JSON_OBJECT, err);
+	for (const struct json_value *v = value->first; v && r == 0; v = v->next)
+		r = json_read_object(json, v, keys, JSON_UNKNOWN_PASSES, into, err);
+	return r;
+}
+
+static int read_seccomp(const struct json *json, const struct json_key *key, const struct json_value *value, void *into,
+	struct error *err)
+{
+	(void) json;
+	(void) key;
+	(void) value;
+	(void) err;
+	struct config *config = into;
+	config->has_seccomp = true;
+	return 0;
+}
+
+static int read_linux(const struct json *json, const struct json_key *key, const struct json_value *value, void *into,
+	struct error *err)
+{
+	static const struct json_key keys[] = {
+		{ .name = "namespaces",
+			.kind = JSON_ARRAY,
+			.read = read_namespaces,
+			.expected = "an array of objects",
+			.null_is_absent = true },
+		{ .name = "seccomp", .kind = JSON_OBJECT, .read = read_seccomp, .null_is_absent = true },
+		{ .name = NULL },
+	};
+	(void) key;
+	return json_read_object(json, value, keys, JSON_UNKNOWN_PASSES, into, err);
+}
+
+static int read_env(const struct json *json, const struct json_key *key, const struct json_value *value, void *into,
+	struct error *err)
+{
+	(void) key;
+	struct config *config = into;
+	size_t len = strlen(POLICY_VARIABLE);
+	const struct json_value *found = NULL;
+	int r = json_check_elements(json, value, JSON_STRING, err);
+	if (r < 0)
+		return r;
+	for (const struct json_value *v = value->first; v; v = v->next)
+		if (v->len >= len && memcmp(v->bytes, POLICY_VARIABLE, len) == 0)
+			found = v;
+	if (!found)
+		return 0;
+	config->policy_env = strndup(found->bytes + len, found->len - len);
+	return config->policy_env ? 0 : no_memory(err);
+}
+
+static int read_process(const struct json *json, const struct json_key *key, const struct json_value *value, void *into,
+	struct error *err)
+{
+	static const struct json_key keys[] = {
+		{ .name = "env",
+			.kind = JSON_ARRAY,
+			.read = read_env,
+			.expected = "an array of strings",
+			.null_is_absent = true },
+		{ .name = NULL },
+	};
+	(void) key;
+	return json_read_object(json, value, keys, JSON_UNKNOWN_PASSES, into, err);
+}
+
+static bool begins(const char *string, const char *with)
+{
+	return strncmp(string, with, strlen(with)) == 0;
+}
+
+bool config_annotation_unsafe(const char *key)
+{
+	return strcmp(key, "run.oci.seccomp_bpf_data") == 0 || strcmp(key, "run.oci.handler") == 0 ||
+	       begins(key, "run.oci.seccomp.") || begins(key, "run.oci.hooks.");
+}
+
+static int read_annotations(const struct json *json, const struct json_key *key, const struct json_value *value,
+	void *into, struct error *err)
+{
+	(void) key;
+	struct config *config = into;
+	int r = json_check_elements(json, value, JSON_STRING, err);
+	if (r < 0)
+		return r;
+	for (const struct json_value *v = value->first; v && !config->unsafe_annotation; v = v->next) {
+		_cleanup_free_ char *name = strndup(v->key, v->key_len);
+		if (!name)
+			return no_memory(err);
+		if (config_annotation_unsafe(name))
+			config->unsafe_annotation = TAKE_PTR(name);
+	}
+	return 0;
+}
+
+int config_parse(const char *file, const char *text, size_t len, struct config **ret, struct error *err)
+{
+	static const struct json_key keys[] = {
+		{ .name = "process", .kind = JSON_OBJECT, .read = read_process, .null_is_absent = true },
+		{ .name = "linux", .kind = JSON_OBJECT, .read = read_linux, .null_is_absent = true },
+		{ .name = "annotations",
+			.kind = JSON_OBJECT,
+			.read = read_annotations,
+			.expected = "an object of strings",
+			.null_is_absent = true },
+		{ .name = NULL },
+	};
+
+	if (len > CONFIG_SIZE_MAX)
+		return error_say(err, EINVAL, "%s: longer than %u bytes", file, CONFIG_SIZE_MAX);
+	_cleanup_json_ struct json *json = NULL;
+	int r = json_parse(file, text, len, false, &json, err);
+	if (r < 0)
+		return r;
+	_cleanup_config_ struct config *config = calloc(1, sizeof(*config));
+	if (!config)
+		return no_memory(err);
+	r = json_read_object(json, json_root(json), keys, JSON_UNKNOWN_PASSES, config, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(config);
+	return 0;
+}
