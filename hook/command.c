@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hook/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "hook/trusted.h"
+
+#define CONFIG_FILE "/etc/oci-egress/config.json"
+#define SETTINGS_SIZE_MAX (1u << 20)
+
+static int take_path(const char *option, const char *path, char ret[PATH_MAX], struct error *err)
+{
+	if (!path)
+		return 0;
+	if (path[0] != '/')
+		return error_say(err, EINVAL, "--%s %s: expected an absolute path", option, path);
+	if ((size_t) snprintf(ret, PATH_MAX, "%s", path) >= PATH_MAX)
+		return error_set(err, ENAMETOOLONG, "--%s", option);
+	return 0;
+}
+
+static int read_settings(const char *file, struct settings *settings, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r = trusted_read(
+		AT_FDCWD, file ? file : CONFIG_FILE, file ? file : CONFIG_FILE, SETTINGS_SIZE_MAX, &text, &len, err);
+	if (r == -ENOENT && !file)
+		return 0;
+	return r < 0 ? r : settings_parse(file ? file : CONFIG_FILE, text, len, settings, err);
+}
+
+int command_settings(const struct command_places *places, struct settings *ret, struct error *err)
+{
+	settings_defaults(ret);
+	int r = read_settings(places->config, ret, err);
+	if (r == 0)
+		r = take_path("policies", places->policies, ret->policies, err);
+	if (r == 0)
+		r = take_path("run", places->run, ret->run, err);
+	if (r == 0)
+		r = take_path("log", places->log, ret->log, err);
+	if (r == 0)
+		r = take_path("state", places->state, ret->state, err);
+	return r;
+}
+
+const char *command_keeper(const struct command_places *places)
+{
+	return places->keeper ? places->keeper : KEEPER_PROGRAM;
+}

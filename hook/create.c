@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hook/create.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "hook/arm.h"
+#include "hook/launch.h"
+#include "hook/openlog.h"
+#include "hook/plan.h"
+#include "hook/record.h"
+#include "hook/rundir.h"
+#include "hook/sweep.h"
+#include "oci/bouquet.h"
+#include "oci/seccomp.h"
+
+#define ARM_TIMEOUT_MS 10000
+
+/* One container's start: what each step has made, for its undo. */
+struct create {
+	const struct settings *settings;
+	struct launch_place place;
+	struct timings *timings;
+	struct plan plan;
+	struct record record;
+	int lock;
+	struct link link;
+	bool made_link; /* by us, not by a sibling; we hold its listener beside the keeper, until nothing is to be
+			   undone */
+	struct launch launch;
+	struct sock_fprog filter;
+};
+
+static enum link_kind link_kind(const struct image *image)
+{
+	switch (image->link) {
+	case IMAGE_LINK_VETH:
+		return LINK_VETH;
+	case IMAGE_LINK_SOCKET:
+		return LINK_SOCKET;
+	default:
+		return LINK_AUTO;
+	}
+}
+
+/* What cannot be written down cannot be guarded, nor said to be unguarded: always closed. */
+static int reserve(struct create *c, struct error *err)
+{
+	const struct plan *plan = &c->plan;
+	struct record *record = &c->record;
+
+	*record = (struct record){
+		.state = RECORD_STARTING,
+		.pid = plan->pid,
+		.start_time = plan->start_time,
+		.since = (int64_t) time(NULL),
+	};
+	(void) snprintf(record->id, sizeof(record->id), "%s", plan->state->id);
+	(void) snprintf(record->policy, sizeof(record->policy), "%s", plan->policy);
+	memcpy(record->key, plan->key, sizeof(record->key));
+
+	int r = rundir_open(c->settings->run, &c->place.run, err);
+	if (r == 0)
+		r = rundir_lock(c->place.run, plan->key, &c->lock, err);
+	if (r == 0)
+		r = record_reserve(c->place.run, record, err);
+	return r < 0 ? error_close(err) : r;
+}
+
+static int make_link(struct create *c, struct error *err)
+{
+	const struct link_config config = {
+		.kind = link_kind(c->plan.image),
+		.proxy = c->settings->proxy,
+		.container = c->settings->container,
+		.prefix = c->settings->prefix,
+		.port = c->settings->port,
+	};
+	int r = link_make(c->plan.netns, &config, &c->link, err);
+	if (r < 0)
+		return error_wrap(err, "link");
+	c->made_link = true;
+	return 0;
+}
+
+static int write_link(struct create *c, struct error *err)
+{
+	const struct rundir_link link = {
+		.kind = c->link.kind,
+		.proxy = c->link.proxy,
+		.container = c->link.container,
+		.port = c->link.port,
+		.keeper = c->launch.keeper,
+	};
+	return rundir_write_link(c->lock, &link, err);
+}
+
+/* A namespace that has a keeper, or had one: what goes wrong there can be a sibling's doing. */
+static int join_keeper(struct create *c, struct error *err)
+{
+	struct rundir_link link;
+	int r = rundir_read_link(c->lock, &link, err);
+	if (r == 0) {
+		c->link = (struct link){
+			.kind = link.kind,
+			.listener = -1,
+			.proxy = link.proxy,
+			.container = link.container,
+			.port = link.port,
+		};
+		r = launch_prove(&c->launch, &c->plan, &c->link, err);
+	}
+	return r < 0 ? error_close(err) : 0;
+}
+
+static int build_filter(struct create *c, struct error *err)
+{
+	int r = seccomp_filter_build(&c->filter, err);
+	return r < 0 ? error_wrap(err, "seccomp filter") : 0;
+}
+
+static int start_keeper(struct create *c, bool had_keeper, struct error *err)
+{
+	int r = make_link(c, err);
+	timings_mark(c->timings, "link");
+	if (r == 0) {
+		r = launch_start(&c->place, &c->plan, &c->link, &c->launch, err);
+		timings_mark(c->timings, "spawn");
+	}
+	/* While the keeper and its worker come up. */
+	if (r == 0)
+		r = write_link(c, err);
+	if (r == 0)
+		r = build_filter(c, err);
+	sweep_run(c->place.run);
+	timings_mark(c->timings, "filter");
+	if (r == 0)
+		r = launch_prove(&c->launch, &c->plan, &c->link, err);
+	return r < 0 && had_keeper ? error_close(err) : r;
+}
+
+static int connect_proxy(struct create *c, struct error *err)
+{
+	int r = launch_find(&c->place, &c->plan, &c->launch, err);
+	if (r == 0) {
+		r = join_keeper(c, err);
+		if (r == 0)
+			r = build_filter(c, err);
+	} else if (r == -ENOENT || r == -EEXIST) {
+		bool had_keeper = r == -EEXIST;
+		rundir_remove_socket(c->place.run, c->plan.key);
+		r = start_keeper(c, had_keeper, err);
+	}
+	timings_mark(c->timings, "proxy");
+	return r;
+}
+
+static int arm_and_commit(struct create *c, struct error *err)
+{
+	struct bouquet bouquet;
+	bouquet_make(c->link.proxy, c->link.port, &bouquet);
+
+	const struct arm_request request = {
+		.pid = c->plan.pid,
+		.pidfd = c->plan.pidfd,
+		.filter = &c->filter,
+		.bouquet = &bouquet,
+		.has_seccomp_profile = c->plan.has_seccomp_profile,
+		.timeout_ms = ARM_TIMEOUT_MS,
+	};
+	struct arm arm;
+	int r = arm_start(&request, &arm, err);
+	timings_mark(c->timings, "arm");
+	if (r < 0)
+		return error_wrap(err, "arm process %d", (int) c->plan.pid);
+
+	/* From here on everything is closed: the filter cannot be taken back. */
+	c->record.state = RECORD_GUARDED;
+	c->record.link = c->link.kind;
+	c->record.proxy = c->link.proxy;
+	c->record.port = c->link.port;
+	r = record_write(c->place.run, &c->record, err);
+	if (r == 0)
+		r = launch_commit(&c->launch, err);
+	if (r < 0) {
+		arm_abort(&arm);
+		return error_close(err);
+	}
+	r = arm_commit(&arm, err);
+	timings_mark(c->timings, "commit");
+	return r;
+}
+
+static int guard(struct create *c, struct error *err)
+{
+	int r = connect_proxy(c, err);
+	return r < 0 ? r : arm_and_commit(c, err);
+}
+
+/* In reverse. */
+static void undo(struct create *c)
+{
+	launch_undo(&c->launch);
+	if (c->made_link)
+		link_undo(c->plan.netns, &c->link);
+	sweep_key(c->place.run, c->plan.key);
+}
+
+/* The container starts as if we were not installed, and that is said in three places: syslog, its log and status. */
+static int start_open(struct create *c, const struct error *why)
+{
+	struct error err;
+	c->record.state = RECORD_OPEN;
+	(void) snprintf(c->record.reason, sizeof(c->record.reason), "%s", why->msg);
+	if (record_write(c->place.run, &c->record, &err) < 0) {
+		log_error("container %s: %s; and it cannot be written down that it would start unguarded, so it does "
+			  "not start: %s",
+			c->record.id, why->msg, err.msg);
+		record_remove(c->place.run, c->record.id);
+		return 1;
+	}
+	openlog_write(c->place.log, &c->record);
+	log_warning("container %s starts WITHOUT A GUARD, as on_failure \"open\" of policy %s has it: %s", c->record.id,
+		c->record.policy, why->msg);
+	return 0;
+}
+
+static int fail(struct create *c, const struct error *err)
+{
+	if (!err->closed && c->plan.image->on_failure == IMAGE_ON_FAILURE_OPEN)
+		return start_open(c, err);
+	log_error("container %s does not start: %s", c->record.id, err->msg);
+	if (c->record.state != 0)
+		record_remove(c->place.run, c->record.id);
+	return 1;
+}
+
+static int run(struct create *c, const char *state, size_t len)
+{
+	struct error err;
+	int r = plan_make(c->settings, state, len, &c->plan, &err);
+	timings_mark(c->timings, "plan");
+	if (r < 0) {
+		log_error("container %s does not start: %s", c->plan.state ? c->plan.state->id : "(unknown)", err.msg);
+		return 1;
+	}
+	if (!c->plan.image)
+		return 0;
+
+	r = reserve(c, &err);
+	timings_mark(c->timings, "record");
+	if (r > 0)
+		return 0; /* called before for this very container */
+	if (r < 0) {
+		log_error("container %s does not start: %s", c->plan.state->id, err.msg);
+		if (c->lock >= 0)
+			sweep_key(c->place.run, c->plan.key);
+		return 1;
+	}
+
+	r = guard(c, &err);
+	if (r == 0)
+		return 0;
+	undo(c);
+	return fail(c, &err);
+}
+
+int create_run(
+	const struct settings *settings, const char *keeper, const char *state, size_t len, struct timings *timings)
+{
+	struct create c = {
+		.settings = settings,
+		.place = { .run = -1, .log = settings->log, .state = settings->state, .keeper = keeper },
+		.timings = timings,
+		.plan = PLAN_EMPTY,
+		.lock = -1,
+		.link = { .listener = -1 },
+		.launch = LAUNCH_EMPTY,
+	};
+	int status = run(&c, state, len);
+
+	seccomp_filter_free(&c.filter);
+	launch_clear(&c.launch);
+	link_release(&c.link);
+	cleanup_close(&c.lock);
+	cleanup_close(&c.place.run);
+	plan_clear(&c.plan);
+	return status;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `oci-egress hook STAGE`: what a runtime calls, with the container's state on stdin. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/spawn.h"
+#include "hook/command.h"
+#include "hook/create.h"
+#include "hook/poststop.h"
+#include "oci/state.h"
+
+static struct command_places places;
+static const char *timings_file;
+
+static const struct option_row options[] = {
+	COMMAND_PLACES_ROWS(places),
+	{ "timings", "FILE", "append where this hook's time went, a JSON line in microseconds", &timings_file, NULL },
+	{ 0 },
+};
+
+/*
+ * The environment, signal mask, umask, cwd and descriptors are the runtime's, and through it perhaps the container's:
+ * cwd can be its rootfs, and crun blocks every signal and sets umask 0 in hooks.
+ */
+static void forget_caller(void)
+{
+	(void) clearenv();
+	spawn_reset_inherited();
+	(void) close_range(STDERR_FILENO + 1, ~0U, 0);
+}
+
+static int run_stage(const char *stage, const struct settings *settings, const char *state, size_t len)
+{
+	if (strcmp(stage, "poststop") == 0)
+		return poststop_run(settings, state, len);
+
+	struct timings timings;
+	timings_start(&timings);
+	int status = create_run(settings, command_keeper(&places), state, len, &timings);
+	if (timings_file)
+		timings_write(&timings, timings_file);
+	return status;
+}
+
+static bool is_stage(const char *stage)
+{
+	return strcmp(stage, "createRuntime") == 0 || strcmp(stage, "prestart") == 0 || strcmp(stage, "poststop") == 0;
+}
+
+static int run_hook(int argc, char **argv)
+{
+	forget_caller();
+	log_open("oci-egress");
+
+	/* First of all: a runtime may wait until its state is read, and fail on EPIPE where it is not. */
+	struct error err;
+	_cleanup_free_ char *state = NULL;
+	size_t len;
+	int r = io_read_all(STDIN_FILENO, STATE_SIZE_MAX, &state, &len, &err);
+	if (r < 0) {
+		log_error("state on stdin: %s", err.msg);
+		return 1;
+	}
+
+	struct settings settings;
+	int first;
+	r = options_parse(argc, argv, options, &first, &err);
+	if (r == 0 && (argc - first != 1 || !is_stage(argv[first])))
+		r = error_say(&err, EINVAL, "expected one stage: createRuntime, prestart or poststop");
+	if (r == 0)
+		r = command_settings(&places, &settings, &err);
+	if (r < 0) {
+		log_error("hook: %s", err.msg);
+		return 1;
+	}
+	return run_stage(argv[first], &settings, state, len);
+}
+
+const struct command command_hook = {
+	.name = "hook",
+	.operands = "createRuntime|prestart|poststop",
+	.text = "guard the container whose state is on stdin (called by an OCI runtime)",
+	.run = run_hook,
+	.options = options,
+};

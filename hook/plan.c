@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hook/plan.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "hook/process.h"
+#include "hook/trusted.h"
+#include "netns/netns.h"
+#include "oci/config.h"
+
+#define POLICY_ANNOTATION "oci-egress.policy"
+#define POLICY_DEFAULT "default"
+
+static int read_config(const char *bundle, struct config **ret, struct error *err)
+{
+	char path[PATH_MAX];
+	if ((size_t) snprintf(path, sizeof(path), "%s/config.json", bundle) >= sizeof(path))
+		return error_set(err, ENAMETOOLONG, "bundle %.64s...", bundle);
+
+	_cleanup_close_ int dir = -1;
+	int r = trusted_open_dir(bundle, &dir, err);
+	if (r < 0)
+		return error_wrap(err, "bundle");
+
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	r = trusted_read(dir, "config.json", path, CONFIG_SIZE_MAX, &text, &len, err);
+	return r < 0 ? r : config_parse(path, text, len, ret, err);
+}
+
+/* Which policy? Leaves plan->policy empty where none is meant. *config is read only where somebody needs it. */
+static int choose_policy(const struct settings *settings, struct plan *plan, struct config **config, struct error *err)
+{
+	const char *from = "annotation " POLICY_ANNOTATION;
+	const char *name = state_annotation(plan->state, POLICY_ANNOTATION);
+
+	if (!name && settings->policy_from_env) {
+		int r = read_config(plan->state->bundle, config, err);
+		if (r < 0)
+			return r;
+		from = "variable OCI_EGRESS_POLICY";
+		name = (*config)->policy_env;
+	}
+	if (!name)
+		return 0;
+	if (!policy_name_valid(name))
+		return error_say(err, EINVAL,
+			"%s: \"%.64s\" is no policy's name (letters, digits and _.+-, at most %d; a policy is a file "
+			"that the "
+			"administrator put into %s)",
+			from, name, POLICY_NAME_MAX, settings->policies);
+	(void) snprintf(plan->policy, sizeof(plan->policy), "%s", name);
+	return 0;
+}
+
+static int compile_policy(const struct settings *settings, struct plan *plan, struct error *err)
+{
+	bool by_default = plan->policy[0] == '\0';
+	const char *name = by_default ? POLICY_DEFAULT : plan->policy;
+
+	_cleanup_free_ char *text = NULL;
+	char file[PATH_MAX];
+	size_t len;
+	int r = policy_read(settings->policies, name, &text, &len, file, err);
+	if (r == -ENOENT && by_default)
+		return 0;
+	if (r < 0)
+		return error_wrap(err, "policy %s", name);
+
+	r = policy_compile(file, name, text, len, settings->on_failure, &plan->image, err);
+	if (r < 0)
+		return r;
+	if (by_default)
+		(void) snprintf(plan->policy, sizeof(plan->policy), "%s", POLICY_DEFAULT);
+	return io_memfd("policy", plan->image, plan->image->size, &plan->image_fd, err);
+}
+
+static int check_config(const struct config *config, const char *bundle, struct error *err)
+{
+	if (config->unsafe_annotation)
+		return error_say(err, EPERM,
+			"%s/config.json: annotation %s would take the guard away or let the runtime write files as "
+			"root; remove it, or "
+			"run this container without a policy",
+			bundle, config->unsafe_annotation);
+	if (!config->has_network_namespace)
+		return error_say(err, EXDEV,
+			"%s/config.json: linux.namespaces has no network namespace: the container would use the "
+			"host's; give it one of its "
+			"own",
+			bundle);
+	return 0;
+}
+
+static int check_annotations(const struct state *state, struct error *err)
+{
+	for (size_t i = 0; i < state->n_annotations; i++)
+		if (config_annotation_unsafe(state->annotations[i].key))
+			return error_say(err, EPERM,
+				"annotation %s would take the guard away or let the runtime write files as root; "
+				"remove it, or run this "
+				"container without a policy",
+				state->annotations[i].key);
+	return 0;
+}
+
+/*
+ * Opens the container's init and its namespace. The pid is a number from outside: the pidfd comes first, and init must
+ * still be alive when its namespace is open, so that both are the same process's.
+ */
+static int open_process(struct plan *plan, struct error *err)
+{
+	plan->pid = plan->state->pid;
+	if (plan->pid <= 0)
+		return error_say(err, ESRCH, "state: pid: there is none; expected the container's init");
+
+	int r = process_open(plan->pid, &plan->pidfd, err);
+	if (r < 0)
+		return error_wrap(err, "state: pid");
+	r = process_start_time(plan->pid, &plan->start_time, err);
+	if (r < 0)
+		return r;
+	r = netns_open(plan->pid, &plan->netns, err);
+	if (r < 0)
+		return r;
+	if (!process_alive(plan->pidfd))
+		return error_say(err, ESRCH, "state: pid: process %d has ended", (int) plan->pid);
+
+	r = netns_is_own(plan->netns, err);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		return error_say(err, EXDEV,
+			"process %d is in the host's own network namespace: there is nothing to guard; give the "
+			"container one of its own",
+			(int) plan->pid);
+
+	uint64_t cookie;
+	r = netns_cookie(plan->netns, &cookie, err);
+	if (r < 0)
+		return r;
+	rundir_key(cookie, plan->key);
+	return 0;
+}
+
+static int check_status(const struct state *state, struct error *err)
+{
+	if (strcmp(state->status, "creating") != 0 && strcmp(state->status, "created") != 0)
+		return error_say(err, EINVAL,
+			"state: status: \"%s\", expected \"creating\" or \"created\": this hook belongs to "
+			"createRuntime or prestart",
+			state->status);
+	return 0;
+}
+
+static int make(const struct settings *settings, const char *state_text, size_t len, struct plan *plan,
+	struct config **config, struct error *err)
+{
+	int r = state_parse(state_text, len, &plan->state, err);
+	if (r < 0)
+		return r;
+	r = choose_policy(settings, plan, config, err);
+	if (r < 0)
+		return r;
+	r = compile_policy(settings, plan, err);
+	if (r < 0 || !plan->image)
+		return r;
+
+	r = check_status(plan->state, err);
+	if (r < 0)
+		return r;
+	r = check_annotations(plan->state, err);
+	if (r < 0)
+		return r;
+	if (!*config) {
+		r = read_config(plan->state->bundle, config, err);
+		if (r < 0)
+			return r;
+	}
+	r = check_config(*config, plan->state->bundle, err);
+	if (r < 0)
+		return r;
+	plan->has_seccomp_profile = (*config)->has_seccomp;
+	return open_process(plan, err);
+}
+
+int plan_make(const struct settings *settings, const char *state_text, size_t len, struct plan *ret, struct error *err)
+{
+	struct config *config = NULL;
+	int r = make(settings, state_text, len, ret, &config, err);
+	config_free(config);
+	return r < 0 ? error_close(err) : 0;
+}
+
+void plan_clear(struct plan *plan)
+{
+	cleanup_close(&plan->netns);
+	cleanup_close(&plan->pidfd);
+	cleanup_close(&plan->image_fd);
+	free(plan->image);
+	state_free(plan->state);
+	*plan = PLAN_EMPTY;
+}

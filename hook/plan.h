@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The first step: from the state on stdin to what is to be done, with nothing touched. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "hook/rundir.h"
+#include "oci/image.h"
+#include "oci/policy.h"
+#include "oci/settings.h"
+#include "oci/state.h"
+
+struct plan {
+	struct state *state;
+	char policy[POLICY_NAME_MAX + 1]; /* empty: the container is none of our business */
+	struct image *image;
+	int image_fd; /* the same, as a sealed memfd */
+	bool has_seccomp_profile;
+	pid_t pid; /* of init */
+	int pidfd;
+	uint64_t start_time;
+	int netns; /* the container's network namespace */
+	char key[RUNDIR_KEY_SIZE];
+};
+
+#define PLAN_EMPTY ((struct plan){ .image_fd = -1, .pidfd = -1, .netns = -1 })
+
+/*
+ * Makes the plan. Every failure is closed (struct error): what stands in state, config.json, annotations and policies
+ * is for people to put right. *ret is to be released by plan_clear() whatever the result.
+ */
+int plan_make(const struct settings *settings, const char *state_text, size_t len, struct plan *ret, struct error *err);
+void plan_clear(struct plan *plan);

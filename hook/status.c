@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `oci-egress status`: each container that is guarded, or should be. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "hook/command.h"
+#include "hook/record.h"
+#include "hook/rundir.h"
+#include "hook/sweep.h"
+#include "proxy/control.h"
+
+#define ANSWER_TIMEOUT_MS 2000
+
+static struct command_places places;
+static bool as_json;
+
+static const struct option_row options[] = {
+	{ "json", NULL, "one JSON object per container, a line each", NULL, &as_json },
+	COMMAND_PLACES_ROWS(places),
+	{ 0 },
+};
+
+/* What is known of a container: what was written down, and what its keeper says; state 0 where there is no keeper. */
+struct view {
+	const struct record *record;
+	struct control_status keeper;
+};
+
+/* One word for people: the keeper's where there is one, since a guarded container without one has no egress. */
+static const char *view_state(const struct view *view)
+{
+	if (view->record->state != RECORD_GUARDED)
+		return record_state_name(view->record->state);
+	switch (view->keeper.state) {
+	case CONTROL_STATE_RUNNING:
+		return "guarded";
+	case CONTROL_STATE_STARTING:
+		return "starting";
+	case CONTROL_STATE_FAILED:
+		return "failed";
+	default:
+		return "closed";
+	}
+}
+
+static void print_json(const struct view *view, const char *since, const char *proxy)
+{
+	const struct record *record = view->record;
+	const struct control_status *k = &view->keeper;
+	char line[8192];
+	struct text text = text_init(line, sizeof(line));
+	text_add(&text, "{\"container\":\"%s\",\"state\":\"%s\",\"policy\":\"%s\",\"link\":\"%s\",\"proxy\":\"%s:%u\",",
+		record->id, view_state(view), record->policy, record_link_name(record->link), proxy,
+		(unsigned) record->port);
+	text_add(&text, "\"pid\":%d,\"since\":\"%s\",", (int) record->pid, since);
+	text_add(&text, "\"worker_pid\":%d,\"external_pid\":%d,\"restarts\":%u,\"open\":%u,", k->worker_pid,
+		k->external_pid, k->restarts, k->open);
+	text_add(&text,
+		"\"accepted\":%" PRIu64 ",\"allowed\":%" PRIu64 ",\"denied\":%" PRIu64 ",\"failed\":%" PRIu64 ",",
+		k->accepted, k->allowed, k->denied, k->failed);
+	text_add(&text, "\"bytes_up\":%" PRIu64 ",\"bytes_down\":%" PRIu64 ",\"lines_lost\":%" PRIu64 ",\"reason\":",
+		k->bytes_up, k->bytes_down, k->lines_lost);
+	text_add_json(&text, record->reason, strlen(record->reason));
+	text_add(&text, "}");
+	(void) puts(line);
+}
+
+static void print_text(const struct view *view, const char *since, const char *proxy)
+{
+	const struct record *record = view->record;
+	const struct control_status *k = &view->keeper;
+	(void) printf("%s  %s  policy %s  link %s %s:%u  since %s\n", record->id, view_state(view), record->policy,
+		record_link_name(record->link), proxy, (unsigned) record->port, since);
+	if (k->state != 0)
+		(void) printf("    %u open, %" PRIu64 " accepted: %" PRIu64 " allowed, %" PRIu64 " denied, %" PRIu64
+			      " failed; %" PRIu64 " bytes up, %" PRIu64 " down; worker %d, %u restarts\n",
+			k->open, k->accepted, k->allowed, k->denied, k->failed, k->bytes_up, k->bytes_down,
+			k->worker_pid, k->restarts);
+	if (record->reason[0] != '\0')
+		(void) printf("    WITHOUT A GUARD: %s\n", record->reason);
+}
+
+static int print_record(const struct record *record, void *arg)
+{
+	int run = *(int *) arg;
+	struct view view = { .record = record };
+	_cleanup_close_ int sock = -1;
+	if (record->state == RECORD_GUARDED && control_connect(run, record->key, &sock, NULL) == 0 &&
+		control_status(sock, ANSWER_TIMEOUT_MS, &view.keeper, NULL) < 0)
+		view.keeper = (struct control_status){ 0 };
+
+	char since[32], proxy[INET_ADDRSTRLEN];
+	time_t at = (time_t) record->since;
+	struct tm tm;
+	(void) strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&at, &tm));
+	(void) inet_ntop(AF_INET, &record->proxy, proxy, sizeof(proxy));
+	(as_json ? print_json : print_text)(&view, since, proxy);
+	return 0;
+}
+
+static int status(int argc, char **argv, struct error *err)
+{
+	int first;
+	int r = options_parse(argc, argv, options, &first, err);
+	if (r < 0)
+		return r;
+	if (first != argc)
+		return error_say(err, EINVAL, "unexpected \"%s\"", argv[first]);
+
+	struct settings settings;
+	r = command_settings(&places, &settings, err);
+	if (r < 0 || access(settings.run, F_OK) < 0)
+		return r; /* no directory: no container yet */
+
+	_cleanup_close_ int run = -1, log = -1;
+	r = rundir_open(settings.run, &run, err);
+	if (r < 0)
+		return r;
+	sweep_run(run);
+	if (access(settings.log, F_OK) == 0 && rundir_open(settings.log, &log, NULL) == 0)
+		sweep_logs(log);
+	return record_each(run, print_record, &run, err);
+}
+
+static int run_status(int argc, char **argv)
+{
+	struct error err;
+	if (status(argc, argv, &err) == 0)
+		return 0;
+	(void) fprintf(stderr, "oci-egress status: %s\n", err.msg);
+	return 2;
+}
+
+const struct command command_status = {
+	.name = "status",
+	.operands = "",
+	.text = "say how each container stands, and clear away what was killed",
+	.run = run_status,
+	.options = options,
+};

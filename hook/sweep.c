@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hook/sweep.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "hook/record.h"
+#include "hook/rundir.h"
+#include "proxy/control.h"
+
+void sweep_key(int run, const char *key)
+{
+	_cleanup_close_ int sock = -1;
+	int r = control_connect(run, key, &sock, NULL);
+	if (r == -ECONNREFUSED || r == -ENOENT)
+		rundir_remove_key(run, key);
+}
+
+/* A keeper's number that is taken by another process now hides a dead one from us; sweep_key() by the next hook there
+ * does not. */
+static bool keeper_may_live(int lock)
+{
+	struct rundir_link link;
+	if (rundir_read_link(lock, &link, NULL) < 0)
+		return false;
+	return kill(link.keeper, 0) == 0 || errno != ESRCH;
+}
+
+static void sweep_lock(int run, const char *name)
+{
+	_cleanup_close_ int lock = openat(run, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (lock < 0 || keeper_may_live(lock))
+		return;
+	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+		return; /* a hook is at work there */
+
+	struct stat ours, named;
+	if (fstat(lock, &ours) < 0 || fstatat(run, name, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+		ours.st_ino != named.st_ino)
+		return;
+	char key[RUNDIR_KEY_SIZE];
+	memcpy(key, name, RUNDIR_KEY_SIZE - 1);
+	key[RUNDIR_KEY_SIZE - 1] = '\0';
+	sweep_key(run, key);
+}
+
+static bool has_suffix(const char *name, size_t stem, const char *suffix)
+{
+	return strlen(name) == stem + strlen(suffix) && strcmp(name + stem, suffix) == 0;
+}
+
+/* A guarded container's record is its keeper's to remove while there is one. */
+static int sweep_record(const struct record *record, void *arg)
+{
+	int run = *(int *) arg;
+	char lock[RUNDIR_KEY_SIZE + 8];
+	(void) snprintf(lock, sizeof(lock), "%s.lock", record->key);
+
+	bool kept = record->state == RECORD_GUARDED && faccessat(run, lock, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	if (!kept && !record_alive(record))
+		record_remove(run, record->id);
+	return 0;
+}
+
+void sweep_run(int run)
+{
+	int copy = openat(run, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	if (!dir)
+		return;
+	for (const struct dirent *e = readdir(dir); e; e = readdir(dir))
+		if (has_suffix(e->d_name, RUNDIR_KEY_SIZE - 1, ".lock"))
+			sweep_lock(run, e->d_name);
+	(void) record_each(run, sweep_record, &run, NULL);
+}
+
+struct log_file {
+	char name[256];
+	off_t size;
+	time_t mtime;
+};
+
+static int by_age(const void *a, const void *b)
+{
+	const struct log_file *x = a, *y = b;
+	return (x->mtime > y->mtime) - (x->mtime < y->mtime);
+}
+
+/* The files of a directory, unsorted. *ret is to be freed. */
+static size_t list_logs(int log, struct log_file **ret)
+{
+	int copy = openat(log, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	size_t n = 0, size = 0;
+	*ret = NULL;
+	if (!dir)
+		return 0;
+	for (const struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+		struct stat st;
+		if (fstatat(log, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+			continue;
+		if (n == size) {
+			size = size ? size * 2 : 64;
+			struct log_file *more = reallocarray(*ret, size, sizeof(**ret));
+			if (!more)
+				break;
+			*ret = more;
+		}
+		(void) snprintf((*ret)[n].name, sizeof((*ret)[n].name), "%s", e->d_name);
+		(*ret)[n].size = st.st_size;
+		(*ret)[n++].mtime = st.st_mtime;
+	}
+	return n;
+}
+
+void sweep_logs(int log)
+{
+	_cleanup_free_ struct log_file *files = NULL;
+	size_t n = list_logs(log, &files);
+
+	off_t total = 0;
+	for (size_t i = 0; i < n; i++)
+		total += files[i].size;
+	if (total <= (off_t) SWEEP_LOGS_BYTES)
+		return;
+	qsort(files, n, sizeof(*files), by_age);
+	for (size_t i = 0; i < n && total > (off_t) SWEEP_LOGS_BYTES; i++)
+		if (unlinkat(log, files[i].name, 0) == 0)
+			total -= files[i].size;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What only a SIGKILL or a lost poststop leaves behind: files. The next hook, poststop and `status` clear them away. */
+#pragma once
+
+/*
+ * Removes the records of containers whose init has ended, and the locks and control sockets that no keeper stands
+ * behind. What somebody holds the lock of is left alone.
+ */
+void sweep_run(int run);
+
+/* The same for one namespace, whose lock the caller holds. */
+void sweep_key(int run, const char *key);
+
+/* The most that all logs together may take, in bytes; the oldest go first. */
+#define SWEEP_LOGS_BYTES (256u << 20)
+
+void sweep_logs(int log);
