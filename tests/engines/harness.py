@@ -43,6 +43,7 @@ DEFAULT_CAPS = ["CAP_" + c for c in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_
 NET_CAPS = DEFAULT_CAPS + ["CAP_NET_ADMIN"]
 
 RUNTIMES = ("runc", "crun")
+LINKS = ("veth", "socket")  # each also the name of a policy with that link
 CLONE_NEWNET = 0x40000000
 RTMGRP_LINK = 1
 IN_EVENTS = 0x3c6  # modify, attrib, move, create, delete
@@ -220,6 +221,7 @@ class Station:
 class World:
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="oci-egress-test-")
+        os.umask(0o022)
         os.chmod(self.dir, 0o711)  # external proxies run as somebody else
         self.containers = []
         self.stations = []
@@ -235,7 +237,8 @@ class World:
     def build(self):
         self.policies, self.run, self.log, self.state = (self.path(n) for n in ("policies", "run", "log", "state"))
         os.mkdir(self.policies, 0o755)
-        self.policy("test", POLICY)
+        for link in LINKS:
+            self.policy(link, {**POLICY, "link": link})
         self.write("config.json", "{}\n")
         self.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n")
         self.write("hosts", "127.0.0.1 localhost\n198.51.100.10 inhosts.test\n")
@@ -299,6 +302,11 @@ class World:
         for applet in ("sh", "ip", "cat", "env", "id", "su", "sleep", "kill", "true", "wget", "nc", "mkfifo"):
             os.symlink("busybox", os.path.join(self.rootfs, "bin", applet))
         shutil.copy(PROBE, os.path.join(self.rootfs, "probe"))
+        shutil.copy(PROBE, os.path.join(self.rootfs, "setuid-probe"))
+        os.chmod(os.path.join(self.rootfs, "setuid-probe"), 0o4755)
+        with open(os.path.join(self.rootfs, "script"), "w", encoding="utf-8") as file:
+            file.write("#!/probe\n")
+        os.chmod(os.path.join(self.rootfs, "script"), 0o755)
         for file, text in (("passwd", "root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home:/bin/sh\n"),
                            ("group", "root:x:0:\nuser:x:1000:\n"), ("resolv.conf", ""), ("hosts", "127.0.0.1 localhost\n")):
             with open(os.path.join(self.rootfs, "etc", file), "w", encoding="utf-8") as f:
@@ -329,8 +337,17 @@ class World:
         return self.on_host(PROGRAM, *argv, **kw)
 
     def hook_args(self, stage):
-        return ["oci-egress", "hook", stage, "--policies", self.policies, "--run", self.run, "--log", self.log,
-                "--config", self.path("config.json"), "--state", self.state, "--keeper", KEEPER]
+        return ["oci-egress", "hook", *self.places(), "--state", self.state, "--keeper", KEEPER, stage]
+
+    def places(self):
+        return ["--policies", self.policies, "--run", self.run, "--log", self.log, "--config", self.path("config.json")]
+
+    def status(self):
+        """`oci-egress status`: a dictionary per container."""
+        done = self.oci_egress("status", "--json", *self.places())
+        if done.returncode:
+            raise AssertionError(f"status: {done.stderr}")
+        return {row["container"]: row for row in map(json.loads, done.stdout.splitlines())}
 
     def log_lines(self, container, wanted=1, timeout=5.0):
         """The container's log, waited for until it has that many lines."""
@@ -464,7 +481,7 @@ class Bundle:
 
     spec = None
 
-    def __init__(self, world, *, args=("/probe",), uid=0, caps=None, env=(), policy="test", annotations=None, hooks=True,
+    def __init__(self, world, *, args=("/probe",), uid=0, caps=None, env=(), policy="veth", annotations=None, hooks=True,
                  no_new_privs=False, netns=None, edit=None, rootfs=None):
         self.world = world
         self.id = f"t{os.getpid()}-{next(number)}"
@@ -675,6 +692,16 @@ def each_runtime(test):
         for name in RUNTIMES:
             with self.subTest(runtime=name):
                 test(self, Runtime(self.world, name))
+    return run
+
+
+def each_link(test):
+    """A test method that gets a runtime and a link (a policy's name): run for each, in a subtest."""
+    @functools.wraps(test)
+    def run(self):
+        for name, link in itertools.product(RUNTIMES, LINKS):
+            with self.subTest(runtime=name, link=link):
+                test(self, Runtime(self.world, name), link)
     return run
 
 

@@ -486,6 +486,16 @@ static void do_env(int argc, char **argv)
 	printf("}\n");
 }
 
+/* ids: who this process is */
+static void do_ids(int argc, char **argv)
+{
+	uid_t real, effective, saved;
+	(void) argc;
+	(void) argv;
+	getresuid(&real, &effective, &saved);
+	printf("{\"ok\":true,\"uid\":%u,\"euid\":%u}\n", real, effective);
+}
+
 /* file PATH: its content */
 static void do_file(int argc, char **argv)
 {
@@ -549,6 +559,7 @@ static const struct command {
 	{ "raw", 5, do_raw },
 	{ "frame", 3, do_frame },
 	{ "env", 1, do_env },
+	{ "ids", 1, do_ids },
 	{ "file", 2, do_file },
 	{ "sh", 2, do_sh },
 };
