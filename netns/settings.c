@@ -21,39 +21,52 @@ struct setting {
 	const char *value;
 };
 
-/* Forwarding first: changing it resets others (accept_redirects among them). */
+/* A transit as a whole. Forwarding first: changing it resets others, accept_redirects among them. */
 static const struct setting ipv4[] = {
 	{ "ip_forward", "0" },
 	{ "icmp_echo_ignore_all", "1" },
-	{ "icmp_echo_enable_probe", "0" },
-	{ "ip_nonlocal_bind", "0" },
 };
 
 /*
- * The kernel combines `all` with the interface's own value: by "or" (route_localnet, proxy_arp, accept_redirects where
- * nothing is forwarded, ...), by "and", or by the greater one (rp_filter, arp_ignore, arp_announce). So both are set.
+ * Set on the interface, each. Also on `all`, where the kernel takes the one "or" the other, or the greater one
+ * (rp_filter, arp_ignore, arp_announce); where it takes "and", or looks at the interface alone, the interface's is
+ * enough. And on `default` those by which an interface that somebody adds would lead anywhere. No more than these: a
+ * file under /proc/sys is 10 us, and all of them together would be a third of making a link.
  */
-static const struct {
+static const struct conf {
 	const char *name;
 	struct netlink_devconf conf;
+	bool all, dflt;
 } ipv4_conf[] = {
-	{ "forwarding", { IPV4_DEVCONF_FORWARDING, 0 } }, { "route_localnet", { IPV4_DEVCONF_ROUTE_LOCALNET, 0 } },
-	{ "rp_filter", { IPV4_DEVCONF_RP_FILTER, 1 } }, /* strict: what claims another source is dropped */
-	{ "src_valid_mark", { IPV4_DEVCONF_SRC_VMARK, 0 } }, { "accept_local", { IPV4_DEVCONF_ACCEPT_LOCAL, 0 } },
-	{ "accept_redirects", { IPV4_DEVCONF_ACCEPT_REDIRECTS, 0 } },
+	{ "forwarding", { IPV4_DEVCONF_FORWARDING, 0 }, .dflt = true }, /* on `all` it is ip_forward */
+	{ "route_localnet", { IPV4_DEVCONF_ROUTE_LOCALNET, 0 }, .all = true, .dflt = true },
+	{ "rp_filter", { IPV4_DEVCONF_RP_FILTER, 1 }, .all = true, .dflt = true }, /* strict: no other sources */
+	{ "proxy_arp", { IPV4_DEVCONF_PROXY_ARP, 0 }, .all = true, .dflt = true },
+	{ "accept_redirects", { IPV4_DEVCONF_ACCEPT_REDIRECTS, 0 }, .all = true, .dflt = true },
+	{ "send_redirects", { IPV4_DEVCONF_SEND_REDIRECTS, 0 }, .all = true },
 	{ "secure_redirects", { IPV4_DEVCONF_SECURE_REDIRECTS, 1 } }, /* 1 accepts fewer */
-	{ "send_redirects", { IPV4_DEVCONF_SEND_REDIRECTS, 0 } },
+	{ "accept_local", { IPV4_DEVCONF_ACCEPT_LOCAL, 0 }, .all = true },
+	{ "src_valid_mark", { IPV4_DEVCONF_SRC_VMARK, 0 }, .all = true },
+	{ "arp_ignore", { IPV4_DEVCONF_ARP_IGNORE, 2 }, .all = true }, /* its own address, to its own subnet */
+	{ "arp_announce", { IPV4_DEVCONF_ARP_ANNOUNCE, 2 }, .all = true },
+	{ "arp_accept", { IPV4_DEVCONF_ARP_ACCEPT, 0 }, .all = true },
+	{ "log_martians", { IPV4_DEVCONF_LOG_MARTIANS, 0 }, .all = true }, /* the kernel log is not theirs to fill */
 	{ "accept_source_route", { IPV4_DEVCONF_ACCEPT_SOURCE_ROUTE, 0 } },
-	{ "bc_forwarding", { IPV4_DEVCONF_BC_FORWARDING, 0 } }, { "bootp_relay", { IPV4_DEVCONF_BOOTP_RELAY, 0 } },
-	{ "proxy_arp", { IPV4_DEVCONF_PROXY_ARP, 0 } }, { "proxy_arp_pvlan", { IPV4_DEVCONF_PROXY_ARP_PVLAN, 0 } },
-	{ "arp_ignore", { IPV4_DEVCONF_ARP_IGNORE, 2 } }, /* answers for its own address, to its own subnet */
-	{ "arp_announce", { IPV4_DEVCONF_ARP_ANNOUNCE, 2 } }, { "arp_accept", { IPV4_DEVCONF_ARP_ACCEPT, 0 } },
-	{ "log_martians", { IPV4_DEVCONF_LOG_MARTIANS, 0 } }, /* the kernel log is not for strangers to fill */
+	{ "bc_forwarding", { IPV4_DEVCONF_BC_FORWARDING, 0 } },
+	{ "bootp_relay", { IPV4_DEVCONF_BOOTP_RELAY, 0 } },
+	{ "proxy_arp_pvlan", { IPV4_DEVCONF_PROXY_ARP_PVLAN, 0 } },
 };
 
+/* The kernel hands these on from `all` to `default` and the interfaces there are (addrconf.c). */
+static const struct setting ipv6_all[] = {
+	{ "disable_ipv6", "1" },
+	{ "forwarding", "0" },
+};
+
+/* Of an interface, or of `default`, which one that is made later begins with. */
 static const struct setting ipv6_conf[] = {
-	{ "disable_ipv6", "1" }, { "forwarding", "0" }, { "accept_ra", "0" }, { "autoconf", "0" },
-	{ "accept_redirects", "0" }, { "accept_source_route", "0" }, { "addr_gen_mode", "1" }, /* none */
+	{ "disable_ipv6", "1" }, { "accept_ra", "0" }, { "autoconf", "0" }, { "accept_redirects", "0" },
+	{ "accept_source_route", "0" }, { "addr_gen_mode", "1" }, /* none */
 };
 
 /* 1: opened, 0: there is no such directory, or -errno. */
@@ -116,7 +129,7 @@ static int settings_ipv4(struct error *err)
 	return settings_write(dir, PROC_IPV4, ipv4, ARRAY_SIZE(ipv4), err);
 }
 
-static int settings_ipv4_conf(const char *path, struct error *err)
+static int settings_ipv4_conf(const char *path, bool dflt, struct error *err)
 {
 	_cleanup_close_ int dir = -1;
 	int r = directory_open(path, &dir, err);
@@ -126,6 +139,8 @@ static int settings_ipv4_conf(const char *path, struct error *err)
 		return error_set(err, ENOENT, "%s", path);
 
 	for (size_t i = 0; i < ARRAY_SIZE(ipv4_conf); i++) {
+		if (!(dflt ? ipv4_conf[i].dflt : ipv4_conf[i].all))
+			continue;
 		char value[12];
 		(void) snprintf(value, sizeof(value), "%u", ipv4_conf[i].conf.value);
 		r = setting_write(dir, path, &(struct setting){ ipv4_conf[i].name, value }, err);
@@ -136,13 +151,13 @@ static int settings_ipv4_conf(const char *path, struct error *err)
 }
 
 /* 1, or 0 where there is no such directory. */
-static int settings_ipv6_conf(const char *path, struct error *err)
+static int settings_ipv6(const char *path, const struct setting *settings, size_t n, struct error *err)
 {
 	_cleanup_close_ int dir = -1;
 	int r = directory_open(path, &dir, err);
 	if (r <= 0)
 		return r;
-	r = settings_write(dir, path, ipv6_conf, ARRAY_SIZE(ipv6_conf), err);
+	r = settings_write(dir, path, settings, n, err);
 	return r < 0 ? r : 1;
 }
 
@@ -150,13 +165,13 @@ int settings_transit(struct error *err)
 {
 	int r = settings_ipv4(err);
 	if (r == 0)
-		r = settings_ipv4_conf(PROC_IPV4_CONF "all", err);
+		r = settings_ipv4_conf(PROC_IPV4_CONF "all", false, err);
 	if (r == 0)
-		r = settings_ipv4_conf(PROC_IPV4_CONF "default", err);
+		r = settings_ipv4_conf(PROC_IPV4_CONF "default", true, err);
 	if (r == 0)
-		r = settings_ipv6_conf(PROC_IPV6_CONF "all", err);
+		r = settings_ipv6(PROC_IPV6_CONF "all", ipv6_all, ARRAY_SIZE(ipv6_all), err);
 	if (r == 1)
-		r = settings_ipv6_conf(PROC_IPV6_CONF "default", err);
+		r = settings_ipv6(PROC_IPV6_CONF "default", ipv6_conf, ARRAY_SIZE(ipv6_conf), err);
 	return r < 0 ? r : 0;
 }
 
@@ -177,7 +192,7 @@ int settings_interface(struct netlink *netlink, int index, const char *name, str
 	int r = settings_interface_ipv4(netlink, index, err);
 	if (r < 0)
 		return r;
-	r = settings_ipv6_conf(path, err);
+	r = settings_ipv6(path, ipv6_conf, ARRAY_SIZE(ipv6_conf), err);
 	/* No IPv6 here, or the interface has lost its name to somebody. */
 	if (r == 0 && access(PROC_IPV6_CONF "all", F_OK) == 0)
 		return error_say(err, ENODEV, "%s: gone", path);
