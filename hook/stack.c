@@ -86,18 +86,19 @@ static char *variable(const struct stack *s, const struct vector *v, size_t inde
 static int kept_measure(const struct stack *s, const struct vector *v, const struct bouquet *bouquet, size_t *ret_n,
 	size_t *ret_bytes, struct error *err)
 {
-	size_t n = 0, bytes = 0;
+	size_t n = 0, bytes = 0, all = 0;
 	for (size_t i = 0; i < v->n_env; i++) {
 		const char *text = variable(s, v, i);
 		if (!text)
 			return error_say(err, EINVAL, "initial stack: variable %zu lies outside", i);
-		if (bouquet_replaces(bouquet, text))
-			continue;
-		n++;
-		bytes += strlen(text) + 1;
-		/* Each string once: pointers of a program that is still whole are as many as its strings. */
-		if (bytes > s->len)
+		size_t len = strlen(text) + 1;
+		all += len;
+		if (all > s->len) /* each string has one pointer, else this would not end for hours */
 			return error_say(err, EINVAL, "initial stack: variables overlap");
+		if (!bouquet_replaces(bouquet, text)) {
+			n++;
+			bytes += len;
+		}
 	}
 	*ret_n = n;
 	*ret_bytes = bytes;
@@ -124,8 +125,8 @@ static void write_variable(struct writer *w, const char *text)
 	w->strings += len;
 }
 
-static void stack_write(const struct stack *old, const struct vector *v, const struct bouquet *bouquet,
-	const struct stack_new *out)
+static void stack_write(
+	const struct stack *old, const struct vector *v, const struct bouquet *bouquet, const struct stack_new *out)
 {
 	struct writer w = { .out = out, .word = old->word, .strings = (size_t) (out->env_start - out->sp) };
 
@@ -146,7 +147,7 @@ static void stack_write(const struct stack *old, const struct vector *v, const s
 int stack_rebuild(const struct stack *old, const struct bouquet *bouquet, struct stack_new *ret, struct error *err)
 {
 	struct vector v;
-	size_t kept, strings;
+	size_t kept = 0, strings = 0;
 	int r = vector_parse(old, &v, err);
 	if (r == 0)
 		r = kept_measure(old, &v, bouquet, &kept, &strings, err);

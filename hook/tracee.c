@@ -100,8 +100,8 @@ static int tracee_find_gate(struct tracee *t, struct error *err)
 	if (r < 0)
 		return r;
 	if (memcmp(want, have, len) != 0)
-		return error_say(err, EPROTO, "process %d has made a system call in a way that we do not know",
-			(int) t->pid);
+		return error_say(
+			err, EPROTO, "process %d has made a system call in a way that we do not know", (int) t->pid);
 	t->gate = gate;
 	return 0;
 }

@@ -38,8 +38,7 @@ int tracee_park(struct tracee *tracee, struct error *err);
 int tracee_finish_exec(struct tracee *tracee, struct error *err);
 
 /* Runs a system call at the gate. *ret_result is what the kernel says, -errno in the usual way. */
-int tracee_call(
-	struct tracee *tracee, long number, const uint64_t args[6], int64_t *ret_result, struct error *err);
+int tracee_call(struct tracee *tracee, long number, const uint64_t args[6], int64_t *ret_result, struct error *err);
 
 /* Lets it go on with regs and the signals that were held: request is PTRACE_CONT, or PTRACE_DETACH. */
 int tracee_release(struct tracee *tracee, int request, struct error *err);
