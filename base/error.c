@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void error_format(struct error *err, int errnum, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void error_format(
+	struct error *err, int errnum, const char *fmt, va_list ap)
 {
 	err->code = -errnum;
 	err->closed = false;

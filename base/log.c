@@ -21,7 +21,7 @@ void log_open(const char *ident)
 	openlog(ident, LOG_PID, LOG_DAEMON);
 }
 
-static void log_vprint(int priority, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_vprint(int priority, const char *fmt, va_list ap)
 {
 	char raw[ERROR_MESSAGE_MAX * 2];
 	(void) vsnprintf(raw, sizeof(raw), fmt, ap);
