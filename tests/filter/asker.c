@@ -8,8 +8,8 @@
  *     address TEXT PORT ANSWERS                   an address that came as bytes
  *         -> "allow|deny|bad_request REASON RULE"
  *     all authority|host HEX_ALPHABET MAX HEX_PREFIX HEX_SUFFIX
- *         -> "bytes N" and N bytes, A, D or B, for each string of up to MAX bytes over the alphabet, shorter ones
- * first, then in the alphabet's order; prefix and suffix around it; port 443 for a host
+ *         -> "bytes N" and N bytes: A, D or B for each string of up to MAX bytes over the alphabet, between prefix
+ *            and suffix; shorter strings first, then in the alphabet's order; a host on port 443
  *
  * ANSWERS are the addresses that a name resolves to, with commas between them.
  */
