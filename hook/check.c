@@ -62,7 +62,7 @@ static enum status check_target(const struct image *image, const char *target)
 	return reason == REASON_ALLOWED ? STATUS_ALLOWED : STATUS_DENIED;
 }
 
-static int check(int argc, char **argv, int first, struct error *err)
+static int check(int argc, char **argv, struct error *err)
 {
 	if (!policy_file)
 		return error_say(err, EINVAL, "expected --policy FILE");
@@ -71,15 +71,15 @@ static int check(int argc, char **argv, int first, struct error *err)
 	int r = policyfile_compile(policy_file, &image, err);
 	if (r < 0)
 		return r;
-	if (image->proxy == IMAGE_PROXY_EXTERNAL && first < argc)
+	if (image->proxy == IMAGE_PROXY_EXTERNAL && argc > 1)
 		return error_say(err, EINVAL,
 			"%s: its external proxy is the policy: there is nothing here that could tell", policy_file);
-	if (first == argc)
+	if (argc == 1)
 		(void) printf("%s: good: %u allowed, %u denied entries\n", policy_file, image->allow.count,
 			image->deny.count);
 
 	enum status worst = STATUS_ALLOWED;
-	for (int i = first; i < argc; i++) {
+	for (int i = 1; i < argc; i++) {
 		enum status status = check_target(image, argv[i]);
 		if (status > worst)
 			worst = status;
@@ -90,10 +90,9 @@ static int check(int argc, char **argv, int first, struct error *err)
 static int run_check(int argc, char **argv)
 {
 	struct error err;
-	int first;
-	int r = options_parse(argc, argv, options, &first, &err);
+	int r = options_parse(&argc, argv, options, &err);
 	if (r == 0)
-		r = check(argc, argv, first, &err);
+		r = check(argc, argv, &err);
 	if (r >= 0)
 		return r;
 	(void) fprintf(stderr, "oci-egress check: %s\n", err.msg);

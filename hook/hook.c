@@ -70,9 +70,8 @@ static int run_hook(int argc, char **argv)
 	}
 
 	struct settings settings;
-	int first;
-	r = options_parse(argc, argv, options, &first, &err);
-	if (r == 0 && (argc - first != 1 || !is_stage(argv[first])))
+	r = options_parse(&argc, argv, options, &err);
+	if (r == 0 && (argc != 2 || !is_stage(argv[1])))
 		r = error_say(&err, EINVAL, "expected one stage: createRuntime, prestart or poststop");
 	if (r == 0)
 		r = command_settings(&places, &settings, &err);
@@ -80,7 +79,7 @@ static int run_hook(int argc, char **argv)
 		log_error("hook: %s", err.msg);
 		return 1;
 	}
-	return run_stage(argv[first], &settings, state, len);
+	return run_stage(argv[1], &settings, state, len);
 }
 
 const struct command command_hook = {

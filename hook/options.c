@@ -13,39 +13,50 @@ static const struct option_row *options_find(const struct option_row *rows, cons
 	return NULL;
 }
 
-int options_parse(int argc, char **argv, const struct option_row *rows, int *ret_first, struct error *err)
+static int options_parse_one(char **argv, int argc, int *i, const struct option_row *rows, struct error *err)
 {
-	int i = 1;
-	for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
-		if (strcmp(argv[i], "--") == 0) {
-			i++;
-			break;
-		}
-		if (argv[i][1] != '-')
-			return error_say(err, EINVAL, "%s: options are long, as in --help", argv[i]);
+	const char *arg = argv[*i];
+	if (arg[1] != '-')
+		return error_say(err, EINVAL, "%s: options are long, as in --help", arg);
 
-		const char *name = argv[i] + 2;
-		const char *equals = strchr(name, '=');
-		size_t len = equals ? (size_t) (equals - name) : strlen(name);
-		const struct option_row *row = options_find(rows, name, len);
-		if (!row)
-			return error_say(
-				err, EINVAL, "unknown option --%.*s; --help lists those there are", (int) len, name);
-		if (!row->argument) {
-			if (equals)
-				return error_say(err, EINVAL, "option --%s takes no value", row->name);
-			*row->flag = true;
-			continue;
-		}
+	const char *name = arg + 2;
+	const char *equals = strchr(name, '=');
+	size_t len = equals ? (size_t) (equals - name) : strlen(name);
+	const struct option_row *row = options_find(rows, name, len);
+	if (!row)
+		return error_say(err, EINVAL, "unknown option --%.*s; --help lists those there are", (int) len, name);
+	if (!row->argument) {
 		if (equals)
-			*row->value = equals + 1;
-		else if (i + 1 < argc)
-			*row->value = argv[++i];
-		else
-			return error_say(
-				err, EINVAL, "option --%s needs a value: --%s %s", row->name, row->name, row->argument);
+			return error_say(err, EINVAL, "option --%s takes no value", row->name);
+		*row->flag = true;
+		return 0;
 	}
-	*ret_first = i;
+	if (equals)
+		*row->value = equals + 1;
+	else if (*i + 1 < argc)
+		*row->value = argv[++*i];
+	else
+		return error_say(
+			err, EINVAL, "option --%s needs a value: --%s %s", row->name, row->name, row->argument);
+	return 0;
+}
+
+int options_parse(int *argc, char **argv, const struct option_row *rows, struct error *err)
+{
+	int operands = 1;
+	bool all_operands = false;
+	for (int i = 1; i < *argc; i++) {
+		if (all_operands || argv[i][0] != '-' || argv[i][1] == '\0') {
+			argv[operands++] = argv[i];
+		} else if (strcmp(argv[i], "--") == 0) {
+			all_operands = true;
+		} else {
+			int r = options_parse_one(argv, *argc, &i, rows, err);
+			if (r < 0)
+				return r;
+		}
+	}
+	*argc = operands;
 	return 0;
 }
 

@@ -16,10 +16,10 @@ struct option_row {
 };
 
 /*
- * Parses argv[1..argc) by a table that ends with a row without a name. *ret_first is the index of the first operand.
- * -EINVAL: what is wrong, and the option that was probably meant.
+ * Parses argv by a table that ends with a row without a name. Options may stand before and behind operands; behind "--"
+ * all are operands. What is left is argv[1..*argc): the operands. -EINVAL: what is wrong.
  */
-int options_parse(int argc, char **argv, const struct option_row *rows, int *ret_first, struct error *err);
+int options_parse(int *argc, char **argv, const struct option_row *rows, struct error *err);
 
 /* Prints the rows as lines of help to stdout. */
 void options_print(const struct option_row *rows);

@@ -133,10 +133,9 @@ static int serve(struct error *err)
 static int run_proxy(int argc, char **argv)
 {
 	struct error err;
-	int first;
-	int r = options_parse(argc, argv, options, &first, &err);
-	if (r == 0 && first != argc)
-		r = error_say(&err, EINVAL, "unexpected \"%s\"", argv[first]);
+	int r = options_parse(&argc, argv, options, &err);
+	if (r == 0 && argc > 1)
+		r = error_say(&err, EINVAL, "unexpected \"%s\"", argv[1]);
 	if (r == 0)
 		r = serve(&err);
 	(void) fprintf(stderr, "oci-egress proxy: %s\n", err.msg);

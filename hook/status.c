@@ -107,12 +107,11 @@ static int print_record(const struct record *record, void *arg)
 
 static int status(int argc, char **argv, struct error *err)
 {
-	int first;
-	int r = options_parse(argc, argv, options, &first, err);
+	int r = options_parse(&argc, argv, options, err);
 	if (r < 0)
 		return r;
-	if (first != argc)
-		return error_say(err, EINVAL, "unexpected \"%s\"", argv[first]);
+	if (argc > 1)
+		return error_say(err, EINVAL, "unexpected \"%s\"", argv[1]);
 
 	struct settings settings;
 	r = command_settings(&places, &settings, err);
