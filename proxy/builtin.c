@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/builtin.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/spawn.h"
+#include "proxy/inherited.h"
+#include "proxy/remains.h"
+#include "proxy/worker.h"
+
+int builtin_prepare(struct builtin *builtin, const struct image *image, int log_dir, const char *id, struct error *err)
+{
+	builtin->image = image;
+	(void) snprintf(builtin->id, sizeof(builtin->id), "%s", id);
+	int r = logfile_open(&builtin->log, log_dir, id, image->limits.log_bytes, err);
+	if (r < 0)
+		return r;
+	r = io_memfd("oci-egress-container", id, strlen(id), &builtin->container, err);
+	if (r < 0)
+		return r;
+	return scoreboard_create(image->limits.connections, &builtin->scoreboard_fd, &builtin->scoreboard, err);
+}
+
+static void listens_where(struct handle *handle)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	if (getsockname(KEEPER_FD_LISTENER, (struct sockaddr *) &sa, &len) == 0)
+		(void) address_from_sockaddr((const struct sockaddr *) &sa, &handle->address, &handle->port);
+}
+
+static void close_channel(struct builtin *builtin)
+{
+	if (builtin->channel >= 0)
+		close(builtin->channel);
+	builtin->channel = -1;
+	builtin->ready = false;
+}
+
+int builtin_start(struct builtin *builtin, struct error *err)
+{
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set(err, errno, "socketpair");
+	_cleanup_close_ int ours = ends[0];
+	_cleanup_close_ int theirs = ends[1];
+
+	const int fds[WORKER_FD_END - SPAWN_FD_FIRST] = {
+		[WORKER_FD_LISTENER - SPAWN_FD_FIRST] = KEEPER_FD_LISTENER,
+		[WORKER_FD_IMAGE - SPAWN_FD_FIRST] = KEEPER_FD_IMAGE,
+		[WORKER_FD_LOG - SPAWN_FD_FIRST] = builtin->log.fd,
+		[WORKER_FD_RESOLV_CONF - SPAWN_FD_FIRST] = inherited_fd(KEEPER_FD_RESOLV_CONF),
+		[WORKER_FD_HOSTS - SPAWN_FD_FIRST] = inherited_fd(KEEPER_FD_HOSTS),
+		[WORKER_FD_SCOREBOARD - SPAWN_FD_FIRST] = builtin->scoreboard_fd,
+		[WORKER_FD_CHANNEL - SPAWN_FD_FIRST] = theirs,
+		[WORKER_FD_ROOT - SPAWN_FD_FIRST] = KEEPER_FD_ROOT,
+		[WORKER_FD_CONTAINER - SPAWN_FD_FIRST] = builtin->container,
+	};
+	char uid[16], port[16];
+	(void) snprintf(uid, sizeof(uid), "%u", WORKER_UID_BASE + (unsigned) getpid());
+	(void) snprintf(port, sizeof(port), "%u", builtin->external_port);
+	const char *const argv[] = { "oci-egress-keeper", "worker", "isolated", uid, port, NULL };
+
+	struct handle handle = { .pidfd = -1, .stop_signal = SIGKILL };
+	listens_where(&handle);
+	int r = spawn(KEEPER_FD_PROGRAM, argv, fds, ARRAY_SIZE(fds), &handle.pid, &handle.pidfd, err);
+	if (r < 0)
+		return r;
+	builtin->handle = handle;
+	builtin->channel = TAKE_FD(ours);
+	builtin->starts++;
+	return 0;
+}
+
+/* The lines that the worker has not written, and an empty board for the next one. */
+static void settle(struct builtin *builtin, enum reason reason)
+{
+	close_channel(builtin);
+	/* A log that is full takes them all the same: there are at most limits.connections of them. */
+	remains_write(builtin->scoreboard, builtin->image, builtin->id, reason, builtin->log.fd);
+}
+
+int builtin_on_end(struct builtin *builtin, struct error *err)
+{
+	int status = handle_reap(&builtin->handle);
+	settle(builtin, REASON_WORKER_DIED);
+
+	int64_t now = handle_now_ms();
+	builtin->died_ms[builtin->deaths++ % BUILTIN_DEATHS_MAX] = now;
+	int64_t oldest = builtin->died_ms[builtin->deaths % BUILTIN_DEATHS_MAX];
+	if (builtin->deaths < BUILTIN_DEATHS_MAX || now - oldest > BUILTIN_DEATHS_WINDOW_MS)
+		return 0;
+	return error_say(err, EIO, "the worker died %d times within %d s, last by %s %d", BUILTIN_DEATHS_MAX,
+		BUILTIN_DEATHS_WINDOW_MS / 1000, WIFSIGNALED(status) ? "signal" : "exit with status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+bool builtin_receive(struct builtin *builtin, struct channel_message *ret)
+{
+	if (builtin->channel < 0)
+		return false;
+	int fds[IO_FDS_MAX];
+	size_t n_fds = 0;
+	ssize_t n = io_recv(builtin->channel, ret, sizeof(*ret), fds, &n_fds);
+	for (size_t i = 0; i < n_fds; i++)
+		close(fds[i]);
+	if (n == -EAGAIN)
+		return false;
+	if (n == (ssize_t) sizeof(*ret)) {
+		builtin->ready = builtin->ready || ret->type == CHANNEL_READY;
+		return true;
+	}
+	/* End of file, or not our protocol: a worker without a channel is of no use; its end comes by the pidfd. */
+	close_channel(builtin);
+	(void) kill(builtin->handle.pid, SIGKILL);
+	return false;
+}
+
+int builtin_probe(struct builtin *builtin, uint16_t source_port)
+{
+	const struct channel_message message = { .type = CHANNEL_PROBE, .value = source_port };
+	if (!builtin->ready)
+		return -EAGAIN;
+	return io_send(builtin->channel, &message, sizeof(message), NULL, 0);
+}
+
+void builtin_on_log_full(struct builtin *builtin)
+{
+	const struct channel_message message = { .type = CHANNEL_LOG };
+	if (logfile_rotate(&builtin->log, NULL) > 0)
+		(void) io_send(builtin->channel, &message, sizeof(message), &builtin->log.fd, 1);
+}
+
+void builtin_stop(struct builtin *builtin)
+{
+	if (builtin->handle.pidfd < 0)
+		return;
+	handle_stop(&builtin->handle);
+	settle(builtin, REASON_SHUTDOWN);
+}
+
+void builtin_status(const struct builtin *builtin, struct control_status *status)
+{
+	status->worker_pid = (int32_t) builtin->handle.pid;
+	status->restarts = builtin->starts > 0 ? builtin->starts - 1 : 0;
+	if (!builtin->scoreboard)
+		return;
+	const struct scoreboard_counters *counters = &builtin->scoreboard->counters;
+	status->open = atomic_load(&counters->open);
+	status->accepted = atomic_load(&counters->accepted);
+	status->allowed = atomic_load(&counters->allowed);
+	status->denied = atomic_load(&counters->denied);
+	status->failed = atomic_load(&counters->failed);
+	status->bytes_up = atomic_load(&counters->bytes_up);
+	status->bytes_down = atomic_load(&counters->bytes_down);
+	status->lines_lost = atomic_load(&counters->lines_lost);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The builtin worker as its keeper sees it: started, told and asked over the channel, started again when it dies. An
+ * external proxy's bytes are carried by the same worker.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "oci/image.h"
+#include "proxy/channel.h"
+#include "proxy/control.h"
+#include "proxy/handle.h"
+#include "proxy/logfile.h"
+#include "proxy/scoreboard.h"
+
+#define BUILTIN_DEATHS_MAX 5
+#define BUILTIN_DEATHS_WINDOW_MS 10000
+
+struct builtin {
+	struct handle handle;
+	bool ready; /* it has said so */
+	int channel;
+	int container; /* memfd: the container's id */
+	int scoreboard_fd;
+	struct scoreboard *scoreboard;
+	const struct image *image;
+	struct logfile log;
+	uint16_t external_port; /* where it carries all bytes to; 0: it decides itself */
+	uint32_t starts;        /* ever */
+	uint32_t deaths;        /* ever */
+	int64_t died_ms[BUILTIN_DEATHS_MAX];
+	char id[CONTROL_ID_MAX + 1];
+};
+
+#define BUILTIN_INIT                                                                           \
+	{                                                                                      \
+		.handle = { .pidfd = -1 }, .channel = -1, .container = -1, .scoreboard_fd = -1 \
+	}
+
+/* Makes what all its workers share: log (named after id, the first container), counters. The image stays the caller's.
+ */
+int builtin_prepare(struct builtin *builtin, const struct image *image, int log_dir, const char *id, struct error *err);
+
+/* Starts a worker on KEEPER_FD_LISTENER. It is ready when its channel says so. */
+int builtin_start(struct builtin *builtin, struct error *err);
+
+/*
+ * After the worker's end: reaps it and writes the log lines that it owed. 0: it may be started again; -EIO: it has died
+ * BUILTIN_DEATHS_MAX times in the window.
+ */
+int builtin_on_end(struct builtin *builtin, struct error *err);
+
+/* Takes one message off the channel: true and *ret, false where there is none. */
+bool builtin_receive(struct builtin *builtin, struct channel_message *ret);
+
+/* Announces a connection from this source port. -errno where the worker cannot be told now. */
+int builtin_probe(struct builtin *builtin, uint16_t source_port);
+
+/* After CHANNEL_LOG_FULL: hands over the next log, where the last is full indeed. */
+void builtin_on_log_full(struct builtin *builtin);
+
+/* Kills the worker; the lines of its open connections say that the proxy was shut down. */
+void builtin_stop(struct builtin *builtin);
+
+/* Fills in what status says of the worker. */
+void builtin_status(const struct builtin *builtin, struct control_status *status);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/containers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+static bool has_ended(int pidfd)
+{
+	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
+	return poll(&pfd, 1, 0) > 0;
+}
+
+/* Only a pidfd takes a signal; an error other than EBADF comes from the process behind it. pidfd_send_signal(2) */
+static bool is_pidfd(int fd)
+{
+	return syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0 || errno != EBADF;
+}
+
+static void drop(struct containers *containers, size_t i)
+{
+	close(containers->v[i].pidfd);
+	containers->v[i] = containers->v[--containers->n];
+}
+
+static int grow(struct containers *containers, struct error *err)
+{
+	if (containers->n < containers->room)
+		return 0;
+	if (containers->n >= CONTROL_CONTAINERS_MAX)
+		return error_say(err, ENOSPC, "%d containers are in this namespace already", CONTROL_CONTAINERS_MAX);
+	size_t room = containers->room ? containers->room * 2 : 4;
+	struct container *v = reallocarray(containers->v, room, sizeof(*v));
+	if (!v)
+		return error_set(err, ENOMEM, "containers");
+	containers->v = v;
+	containers->room = room;
+	return 0;
+}
+
+int containers_add(struct containers *containers, const char *id, int pidfd, uint32_t owner, struct error *err)
+{
+	if (!is_pidfd(pidfd))
+		return error_say(err, EINVAL, "not a pidfd");
+	for (size_t i = 0; i < containers->n; i++) {
+		if (strcmp(containers->v[i].id, id) != 0)
+			continue;
+		if (!has_ended(containers->v[i].pidfd)) {
+			(void) error_say(err, EEXIST, "container %s has joined already", id);
+			return error_close(err);
+		}
+		drop(containers, i); /* its record is the new one's by now */
+		break;
+	}
+	int r = grow(containers, err);
+	if (r < 0)
+		return r;
+	struct container *container = &containers->v[containers->n++];
+	*container = (struct container){ .pidfd = pidfd, .owner = owner };
+	(void) snprintf(container->id, sizeof(container->id), "%s", id);
+	return 0;
+}
+
+void containers_commit(struct containers *containers, uint32_t owner)
+{
+	for (size_t i = 0; i < containers->n; i++)
+		if (containers->v[i].owner == owner)
+			containers->v[i].owner = 0;
+}
+
+void containers_take_back(struct containers *containers, uint32_t owner)
+{
+	for (size_t i = containers->n; i-- > 0;)
+		if (containers->v[i].owner == owner)
+			drop(containers, i);
+}
+
+size_t containers_of_others(const struct containers *containers, uint32_t owner)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < containers->n; i++)
+		n += containers->v[i].owner != owner;
+	return n;
+}
+
+static void unlink_record(int run, const char *id)
+{
+	char name[CONTROL_ID_MAX + sizeof(".json")];
+	(void) snprintf(name, sizeof(name), "%s.json", id);
+	(void) unlinkat(run, name, 0);
+}
+
+size_t containers_sweep(struct containers *containers, int run)
+{
+	size_t ended = 0;
+	for (size_t i = containers->n; i-- > 0;) {
+		if (!has_ended(containers->v[i].pidfd))
+			continue;
+		unlink_record(run, containers->v[i].id);
+		drop(containers, i);
+		ended++;
+	}
+	return ended;
+}
+
+void containers_watch(const struct containers *containers, struct pollfd *pfds)
+{
+	for (size_t i = 0; i < containers->n; i++)
+		pfds[i] = (struct pollfd){ .fd = containers->v[i].pidfd, .events = POLLIN };
+}

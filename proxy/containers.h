@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The containers of a keeper's namespace, each watched by a pidfd of its init. */
+#pragma once
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "proxy/control.h"
+
+struct container {
+	char id[CONTROL_ID_MAX + 1];
+	int pidfd;
+	uint32_t owner; /* the control connection that joined it; 0 once committed */
+};
+
+struct containers {
+	struct container *v;
+	size_t n;
+	size_t room;
+};
+
+/*
+ * Adds one. Owns pidfd on success. -EEXIST (closed): one of this id is there and has not ended. -EINVAL: not a pidfd.
+ * -ENOSPC: CONTROL_CONTAINERS_MAX. One whose init has ended already is added all the same: the next sweep finds it.
+ */
+int containers_add(struct containers *containers, const char *id, int pidfd, uint32_t owner, struct error *err);
+
+/* The connection's containers live on without it, or are forgotten (their records are the hook's business). */
+void containers_commit(struct containers *containers, uint32_t owner);
+void containers_take_back(struct containers *containers, uint32_t owner);
+
+/* How many belong to somebody else than this connection. */
+size_t containers_of_others(const struct containers *containers, uint32_t owner);
+
+/* Drops those whose init has ended and unlinks their records, ID.json in run. Returns how many. */
+size_t containers_sweep(struct containers *containers, int run);
+
+/* Fills n entries for poll(2); readable: a sweep will find something. */
+void containers_watch(const struct containers *containers, struct pollfd *pfds);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a keeper is made of: shared by its loop (keeper.c) and its answers (server.c), and by nobody else. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "oci/image.h"
+#include "proxy/builtin.h"
+#include "proxy/containers.h"
+#include "proxy/control.h"
+#include "proxy/external.h"
+
+#define SERVER_CONNECTIONS_MAX 64
+
+/*
+ * A probe on its way:  NONE -> WAITING (for a worker that is ready and has no other) -> ASKED -> NONE
+ * told: the hook has had its OK, and connects. A worker's death takes ASKED back to WAITING.
+ */
+enum probe {
+	PROBE_NONE,
+	PROBE_WAITING,
+	PROBE_ASKED,
+};
+
+struct connection {
+	int fd;
+	uint32_t serial; /* from 1, never used twice: who owns a container */
+	bool is_hook;    /* the one that the keeper was born with */
+	bool closing;    /* freed by the next sweep */
+	enum probe probe;
+	bool told;
+	uint16_t port;
+	int64_t end_ms; /* of the probe */
+};
+
+struct server {
+	size_t n;
+	uint32_t serials;
+	struct connection v[SERVER_CONNECTIONS_MAX];
+};
+
+struct keeper {
+	const char *key;
+	const struct image *image; /* NULL: what the hook gave was none */
+	size_t image_len;
+	enum control_state state;
+	struct error failure; /* of CONTROL_STATE_FAILED */
+	bool begun;           /* the first JOIN has come: whoever serves has been started */
+	bool hook_gone;
+	bool pruned;
+	int64_t retry_ms; /* when to try for the lock again */
+	struct builtin builtin;
+	struct external external;
+	struct containers containers;
+	struct server server;
+};
+
+/* keeper.c: starts who serves, for the first container. -errno: the keeper has failed. */
+int keeper_begin(struct keeper *keeper, const char *id, struct error *err);
+
+/* server.c: a connection joins, all are served, those that have ended are swept. */
+void server_add(struct server *server, int fd, bool is_hook);
+void server_accept(struct server *server, int listener);
+void server_on_readable(struct keeper *keeper, struct connection *connection);
+void server_sweep(struct keeper *keeper);
+
+/* server.c: probes. Each may answer connections. */
+void server_on_worker(struct keeper *keeper, const struct channel_message *message);
+void server_on_worker_gone(struct server *server);
+void server_on_failure(struct keeper *keeper);
+void server_advance(struct keeper *keeper);
+
+/* When the next probe expires; INT64_MAX: none does. */
+int64_t server_next_ms(const struct server *server);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/logfile.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* A worker gives up on a line that does not fit whole: the file is full although bytes are left. */
+#define LINE_ROOM 4096
+
+/* How many files one pruning may remove. */
+#define PRUNE_MAX 256
+
+/* Opens and locks, which tells logfile_prune() that it is in use. 1: somebody pruned it in between. */
+static int open_locked(const struct logfile *log, int *ret_fd, struct error *err)
+{
+	_cleanup_close_ int fd =
+		openat(log->dir, log->name, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(err, errno, "open log %s", log->name);
+	struct stat st;
+	if (flock(fd, LOCK_SH) < 0 || fstat(fd, &st) < 0)
+		return error_set(err, errno, "log %s", log->name);
+	if (!S_ISREG(st.st_mode))
+		return error_say(err, EINVAL, "log %s: not a regular file", log->name);
+	if (st.st_nlink == 0)
+		return 1;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int open_file(const struct logfile *log, int *ret_fd, struct error *err)
+{
+	int r;
+	do
+		r = open_locked(log, ret_fd, err);
+	while (r > 0);
+	return r;
+}
+
+static bool is_full(const struct logfile *log)
+{
+	struct stat st;
+	return fstat(log->fd, &st) == 0 && (uint64_t) st.st_size + LINE_ROOM > log->max_bytes && st.st_size > 0;
+}
+
+int logfile_rotate(struct logfile *log, struct error *err)
+{
+	if (!is_full(log))
+		return 0;
+
+	char older[sizeof(log->name) + sizeof(".1")];
+	(void) snprintf(older, sizeof(older), "%s.1", log->name);
+	if (renameat(log->dir, log->name, log->dir, older) < 0 && errno != ENOENT)
+		return error_set(err, errno, "rotate log %s", log->name);
+	int fd;
+	int r = open_file(log, &fd, err);
+	if (r < 0)
+		return r;
+	close(log->fd);
+	log->fd = fd;
+	return 1;
+}
+
+int logfile_open(struct logfile *log, int dir, const char *id, uint32_t max_bytes, struct error *err)
+{
+	*log = (struct logfile){ .dir = dir, .fd = -1, .max_bytes = max_bytes };
+	(void) snprintf(log->name, sizeof(log->name), "%s.log", id);
+	int r = open_file(log, &log->fd, err);
+	if (r == 0)
+		r = logfile_rotate(log, err);
+	return r < 0 ? r : 0;
+}
+
+struct aged {
+	int64_t mtime;
+	uint64_t size;
+	char name[CONTROL_ID_MAX + sizeof(".log.1")];
+};
+
+static bool is_log(const char *name)
+{
+	const char *dot = strstr(name, ".log");
+	while (dot && dot[1] && strstr(dot + 1, ".log"))
+		dot = strstr(dot + 1, ".log");
+	return dot && (strcmp(dot, ".log") == 0 || strcmp(dot, ".log.1") == 0) &&
+	       strlen(name) < sizeof(((struct aged *) NULL)->name);
+}
+
+/* The sum of all logs, and the oldest that is newer than *after. */
+static uint64_t scan(int dir, int64_t after, struct aged *ret_oldest)
+{
+	ret_oldest->name[0] = '\0';
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+	if (!entries) {
+		if (fd >= 0)
+			close(fd);
+		return 0;
+	}
+
+	uint64_t sum = 0;
+	for (const struct dirent *entry; (entry = readdir(entries));) {
+		struct stat st;
+		if (!is_log(entry->d_name) || fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			!S_ISREG(st.st_mode))
+			continue;
+		int64_t mtime = (int64_t) st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+		sum += (uint64_t) st.st_size;
+		if (mtime > after && (!ret_oldest->name[0] || mtime < ret_oldest->mtime)) {
+			*ret_oldest = (struct aged){ .mtime = mtime, .size = (uint64_t) st.st_size };
+			(void) snprintf(ret_oldest->name, sizeof(ret_oldest->name), "%.*s",
+				(int) sizeof(ret_oldest->name) - 1, entry->d_name);
+		}
+	}
+	return sum;
+}
+
+static void remove_unused(int dir, const char *name)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		(void) unlinkat(dir, name, 0);
+}
+
+void logfile_prune(int dir, uint64_t max_bytes)
+{
+	int64_t after = INT64_MIN;
+	for (int i = 0; i < PRUNE_MAX; i++) {
+		struct aged oldest;
+		if (scan(dir, after, &oldest) <= max_bytes || !oldest.name[0])
+			return;
+		remove_unused(dir, oldest.name);
+		after = oldest.mtime;
+	}
+}

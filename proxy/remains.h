@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a worker leaves on the scoreboard when it ends: the log lines of connections that were open. */
+#pragma once
+
+#include "oci/image.h"
+#include "proxy/reason.h"
+#include "proxy/scoreboard.h"
+
+/*
+ * Writes a line with this reason for each used slot, and clears it, and the count of open connections. The board is the
+ * dead worker's to have filled with anything: slots are counted by the image, copied, and each field is bounded.
+ */
+void remains_write(
+	struct scoreboard *board, const struct image *image, const char *container, enum reason reason, int log);

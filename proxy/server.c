@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "proxy/inherited.h"
+#include "proxy/keeping.h"
+
+#define LOGS_TOTAL_MAX (UINT64_C(1) << 30)
+
+void server_add(struct server *server, int fd, bool is_hook)
+{
+	int flags = fcntl(fd, F_GETFL);
+	if (server->n >= SERVER_CONNECTIONS_MAX || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+		close(fd);
+		return;
+	}
+	server->v[server->n++] = (struct connection){ .fd = fd, .serial = ++server->serials, .is_hook = is_hook };
+}
+
+void server_accept(struct server *server, int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || (cred.uid != 0 && cred.uid != geteuid())) {
+		close(fd);
+		return;
+	}
+	server_add(server, fd, false);
+}
+
+/* An answer that cannot be sent ends the connection: whoever does not read it does not wait for it. */
+static void answer(struct connection *connection, enum control_type type)
+{
+	if (control_answer(connection->fd, type) < 0)
+		connection->closing = true;
+}
+
+static void answer_error(struct connection *connection, const struct error *err)
+{
+	if (control_answer_error(connection->fd, err) < 0)
+		connection->closing = true;
+}
+
+/* What broke on our side is the first hook's on_failure; to one that joins others it is closed. */
+static void answer_failure(struct keeper *keeper, struct connection *connection)
+{
+	struct error err = keeper->failure;
+	if (containers_of_others(&keeper->containers, connection->serial) > 0)
+		(void) error_close(&err);
+	answer_error(connection, &err);
+}
+
+static int compare_image(const struct keeper *keeper, int fd, struct error *err)
+{
+	const void *map;
+	size_t len;
+	int r = io_map_sealed(fd, IMAGE_SIZE_MAX, &map, &len, err);
+	if (r < 0)
+		return error_wrap(err, "policy image");
+	bool equal = len == keeper->image_len && memcmp(map, keeper->image, len) == 0;
+	(void) munmap((void *) (uintptr_t) map, len);
+	if (equal)
+		return 0;
+	(void) error_say(err, EEXIST, "another policy holds for this network namespace already");
+	return error_close(err);
+}
+
+static int join(struct keeper *keeper, const struct connection *connection, const char *id, int *pidfd, int image,
+	struct error *err)
+{
+	int r = compare_image(keeper, image, err);
+	if (r < 0)
+		return r;
+	r = containers_add(&keeper->containers, id, *pidfd, connection->serial, err);
+	if (r < 0)
+		return r;
+	*pidfd = -1;
+	if (keeper->begun)
+		return 0;
+	keeper->begun = true;
+	r = keeper_begin(keeper, id, err);
+	if (r < 0)
+		containers_take_back(&keeper->containers, connection->serial);
+	return r;
+}
+
+static void on_join(struct keeper *keeper, struct connection *connection, const char *id, int pidfd, int image)
+{
+	struct error err;
+	if (keeper->state == CONTROL_STATE_FAILED)
+		answer_failure(keeper, connection);
+	else if (join(keeper, connection, id, &pidfd, image, &err) < 0)
+		answer_error(connection, &err);
+	else
+		answer(connection, CONTROL_OK);
+	if (pidfd >= 0)
+		close(pidfd);
+	close(image);
+}
+
+static void on_probe(struct keeper *keeper, struct connection *connection, uint16_t port)
+{
+	if (keeper->state == CONTROL_STATE_FAILED) {
+		answer_failure(keeper, connection);
+		return;
+	}
+	connection->probe = PROBE_WAITING;
+	connection->told = false;
+	connection->port = port;
+	connection->end_ms = handle_now_ms() + keeper->image->startup_timeout_ms;
+}
+
+static void on_status(const struct keeper *keeper, struct connection *connection)
+{
+	struct control_status status = { .state = keeper->state, .containers = (uint32_t) keeper->containers.n };
+	status.external_pid = (int32_t) keeper->external.handle.pid;
+	builtin_status(&keeper->builtin, &status);
+	if (control_answer_status(connection->fd, &status) < 0)
+		connection->closing = true;
+}
+
+static void on_commit(struct keeper *keeper, struct connection *connection)
+{
+	containers_commit(&keeper->containers, connection->serial);
+	answer(connection, CONTROL_OK);
+	if (!keeper->pruned) /* once in a keeper's life, and now: nobody waits for it */
+		logfile_prune(KEEPER_FD_LOG_DIR, LOGS_TOTAL_MAX);
+	keeper->pruned = true;
+}
+
+void server_on_readable(struct keeper *keeper, struct connection *connection)
+{
+	struct control_message message;
+	int fds[IO_FDS_MAX];
+	size_t n_fds;
+	int r = control_receive(connection->fd, &message, fds, &n_fds);
+	if (r < 0) {
+		connection->closing = r != -EAGAIN;
+		return;
+	}
+	switch ((enum control_type) message.type) {
+	case CONTROL_JOIN:
+		on_join(keeper, connection, message.text, fds[0], fds[1]);
+		break;
+	case CONTROL_PROBE:
+		on_probe(keeper, connection, (uint16_t) message.value);
+		break;
+	case CONTROL_COMMIT:
+		on_commit(keeper, connection);
+		break;
+	case CONTROL_LEAVE:
+		(void) containers_sweep(&keeper->containers, KEEPER_FD_RUN);
+		answer(connection, CONTROL_OK);
+		break;
+	case CONTROL_STATUS:
+		on_status(keeper, connection);
+		break;
+	case CONTROL_OK:
+	case CONTROL_READY:
+	case CONTROL_ERROR:
+		connection->closing = true; /* control_receive() lets none through */
+		break;
+	}
+}
+
+void server_sweep(struct keeper *keeper)
+{
+	struct server *server = &keeper->server;
+	for (size_t i = server->n; i-- > 0;) {
+		struct connection *connection = &server->v[i];
+		if (!connection->closing)
+			continue;
+		containers_take_back(&keeper->containers, connection->serial);
+		keeper->hook_gone = keeper->hook_gone || connection->is_hook;
+		keeper->retry_ms = 0; /* it may have been the one that held the lock */
+		close(connection->fd);
+		*connection = server->v[--server->n];
+	}
+}
+
+void server_on_worker(struct keeper *keeper, const struct channel_message *message)
+{
+	struct server *server = &keeper->server;
+	for (size_t i = 0; i < server->n; i++) {
+		struct connection *connection = &server->v[i];
+		if (connection->probe != PROBE_ASKED || connection->port != message->value)
+			continue;
+		if (message->type == CHANNEL_PROBE_ACK && !connection->told) {
+			connection->told = true;
+			answer(connection, CONTROL_OK);
+		} else if (message->type == CHANNEL_PROBED && connection->told) {
+			connection->probe = PROBE_NONE;
+			answer(connection, CONTROL_READY);
+		}
+	}
+}
+
+void server_on_worker_gone(struct server *server)
+{
+	for (size_t i = 0; i < server->n; i++)
+		if (server->v[i].probe == PROBE_ASKED)
+			server->v[i].probe = PROBE_WAITING;
+}
+
+void server_on_failure(struct keeper *keeper)
+{
+	struct server *server = &keeper->server;
+	for (size_t i = 0; i < server->n; i++) {
+		if (server->v[i].probe == PROBE_NONE)
+			continue;
+		server->v[i].probe = PROBE_NONE;
+		answer_failure(keeper, &server->v[i]);
+	}
+}
+
+static void expire(struct connection *connection)
+{
+	struct error err;
+	(void) error_say(&err, ETIMEDOUT, "%s",
+		connection->told ? "the worker has not seen the hook's connection in time"
+				 : "the worker is not ready in time");
+	connection->probe = PROBE_NONE;
+	answer_error(connection, &err);
+}
+
+void server_advance(struct keeper *keeper)
+{
+	struct server *server = &keeper->server;
+	int64_t now = handle_now_ms();
+	bool asked = false;
+	for (size_t i = 0; i < server->n; i++) {
+		if (server->v[i].probe != PROBE_NONE && now >= server->v[i].end_ms)
+			expire(&server->v[i]);
+		asked = asked || server->v[i].probe == PROBE_ASKED;
+	}
+	for (size_t i = 0; i < server->n && !asked; i++) {
+		if (server->v[i].probe != PROBE_WAITING || builtin_probe(&keeper->builtin, server->v[i].port) < 0)
+			continue;
+		server->v[i].probe = PROBE_ASKED;
+		asked = true;
+	}
+}
+
+int64_t server_next_ms(const struct server *server)
+{
+	int64_t next = INT64_MAX;
+	for (size_t i = 0; i < server->n; i++)
+		if (server->v[i].probe != PROBE_NONE && server->v[i].end_ms < next)
+			next = server->v[i].end_ms;
+	return next;
+}
