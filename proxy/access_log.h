@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The access log: one JSON line per connection, at its end, each written by one write(2) to an O_APPEND descriptor. A
+ * log that has reached its size is exchanged by the keeper; until the new one comes, lines wait in a bounded queue.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/error.h"
+#include "base/host.h"
+#include "oci/image.h"
+#include "proxy/reason.h"
+#include "proxy/scoreboard.h"
+
+struct access_log;
+
+/* What a line says beside time, container and policy. */
+struct access_entry {
+	const struct host *host; /* NULL: none was asked for */
+	uint16_t port;
+	const struct address *dialled; /* NULL: none */
+	const struct image_rule *rule; /* that decided; NULL: none */
+	enum reason reason;
+	bool tunnel; /* it became one */
+	uint64_t bytes_up;
+	uint64_t bytes_down;
+	int64_t duration_ms;
+};
+
+/*
+ * fd, image and counters must stay; container NULL: there is none (foreground). max is the size at which the log wants
+ * to be exchanged, 0: never; channel is where it says so (-1: nowhere).
+ */
+int access_log_new(int fd, const char *container, size_t container_len, const struct image *image, uint32_t max,
+	int channel, struct scoreboard_counters *counters, struct access_log **ret, struct error *err);
+void access_log_free(struct access_log *log);
+
+void access_log_write(struct access_log *log, const struct access_entry *entry);
+
+/* Says that no connections are accepted for now, REASON_LIMIT_*. */
+void access_log_write_pause(struct access_log *log, enum reason reason);
+
+/* Goes on with the next log, which belongs to the log from now on. */
+void access_log_exchange(struct access_log *log, int fd);
+
+/* "denied", "bad-request", "failed" or "allowed". */
+const char *access_verdict(enum reason reason, bool tunnel);

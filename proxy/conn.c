@@ -1,0 +1,708 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state     waits for                        deadline            ends in
+ * HEAD      the client's request head        head_timeout_ms     RESOLVE; DIAL for an address; ANSWER
+ * RESOLVE   the resolver                     resolve_timeout_ms  DIAL, ANSWER
+ * DIAL      the origin's connection          connect_timeout_ms  TUNNEL; DIAL again; ANSWER
+ * TUNNEL    either end                       idle_timeout_ms     LINGER, DONE
+ * ANSWER    room for the rest of an answer   LINGER_TIMEOUT_MS   LINGER, DONE
+ * LINGER    the client to have it all        LINGER_TIMEOUT_MS   DONE
+ * DONE      the sweep that frees it
+ *
+ * An external proxy's connection begins in DIAL. The log line is written on the way into LINGER or DONE: conn_settle().
+ * The client's socket comes with SO_LINGER {1, 0} from the listener, so whatever closes it in a hurry resets it, and a
+ * client that reads nothing cannot keep it in the kernel.
+ */
+#include "proxy/conn.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/access_log.h"
+#include "proxy/dial.h"
+#include "proxy/filter.h"
+#include "proxy/http.h"
+#include "proxy/relay.h"
+#include "proxy/resolver.h"
+#include "proxy/scoreboard.h"
+
+#define LINGER_TIMEOUT_MS 1000
+#define LINGER_DRAIN_MAX (1u << 20) /* bytes that a refused client may still send before it is cut off */
+#define HEAD_FIRST_SIZE 1024u
+
+enum state { HEAD, RESOLVE, DIAL, TUNNEL, ANSWER, LINGER, DONE };
+
+/* A request head on its way in. */
+struct reading {
+	struct http_head head;
+	size_t len, size;
+	char *buf;
+};
+
+/* An answer on its way out. */
+struct answering {
+	struct text text;
+	size_t sent;
+	char buf[HTTP_ANSWER_MAX];
+};
+
+struct conn {
+	TAILQ_ENTRY(conn) entry; /* in conns->open or ->done */
+	TAILQ_ENTRY(conn) ready_entry;
+	bool is_ready; /* in conns->ready */
+	bool settled;  /* logged and counted */
+	enum state state;
+	struct conns *conns;
+	struct source client, origin;
+	struct timer timer;
+	int64_t started_ms, active_ms; /* CLOCK_MONOTONIC */
+	struct scoreboard_slot *slot;
+
+	/* what was asked for, and how it went; for the log */
+	struct host host;
+	uint16_t port; /* 0: not known yet */
+	const struct image_rule *rule;
+	struct address dialled; /* family 0: none */
+	bool was_tunnel;
+
+	/* of one state each */
+	struct reading *reading;     /* HEAD */
+	struct lookup *lookup;       /* RESOLVE */
+	struct dial *dial;           /* DIAL */
+	struct answering *answering; /* ANSWER */
+	size_t drained;              /* LINGER */
+	struct relay relay;          /* TUNNEL */
+};
+
+void conns_init(struct conns *conns)
+{
+	TAILQ_INIT(&conns->open);
+	TAILQ_INIT(&conns->ready);
+	TAILQ_INIT(&conns->done);
+	timers_init(&conns->timers);
+}
+
+static void set_deadline(struct conn *conn, enum timer_kind kind, uint32_t ms)
+{
+	timers_start(&conn->conns->timers, &conn->timer, kind, conn->conns->now_ms + ms);
+}
+
+static bool watch(struct conn *conn, struct source *source)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = source };
+	return epoll_ctl(conn->conns->epoll, EPOLL_CTL_ADD, source->fd, &event) == 0;
+}
+
+static void close_source(struct source *source)
+{
+	if (source->fd >= 0)
+		close(source->fd);
+	source->fd = -1;
+}
+
+static void set_linger(int fd, bool reset)
+{
+	struct linger linger = { .l_onoff = reset };
+	(void) setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+/* -- the end -- */
+
+static void count(struct scoreboard_counters *counters, const struct conn *conn, enum reason reason)
+{
+	const char *verdict = access_verdict(reason, conn->was_tunnel);
+	if (conn->was_tunnel)
+		; /* counted when it became one */
+	else if (strcmp(verdict, "denied") == 0)
+		atomic_fetch_add_explicit(&counters->denied, 1, memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(&counters->failed, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&counters->bytes_up, conn->relay.flows[RELAY_CLIENT].bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&counters->bytes_down, conn->relay.flows[RELAY_ORIGIN].bytes, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&counters->open, 1, memory_order_relaxed);
+}
+
+/* How it went is known: says so once, and lets go of everything but the sockets. */
+static void conn_settle(struct conn *conn, enum reason reason)
+{
+	struct conns *conns = conn->conns;
+	if (conn->settled)
+		return;
+	conn->settled = true;
+
+	const struct access_entry entry = {
+		.host = conn->port ? &conn->host : NULL,
+		.port = conn->port,
+		.dialled = conn->dialled.family ? &conn->dialled : NULL,
+		.rule = conn->rule,
+		.reason = reason,
+		.tunnel = conn->was_tunnel,
+		.bytes_up = conn->relay.flows[RELAY_CLIENT].bytes,
+		.bytes_down = conn->relay.flows[RELAY_ORIGIN].bytes,
+		.duration_ms = conns->now_ms - conn->started_ms,
+	};
+	access_log_write(conns->log, &entry);
+	count(&conns->board->counters, conn, reason);
+	scoreboard_release(conn->slot);
+	conn->slot = NULL;
+}
+
+static void free_reading(struct conn *conn)
+{
+	if (conn->reading)
+		free(conn->reading->buf);
+	free(conn->reading);
+	conn->reading = NULL;
+}
+
+static void conn_done(struct conn *conn)
+{
+	struct conns *conns = conn->conns;
+	struct address unused[RESOLVER_ADDRESSES_MAX];
+
+	conn->state = DONE;
+	timers_stop(&conns->timers, &conn->timer);
+	if (conn->lookup)
+		(void) resolver_cancel(conn->lookup, unused);
+	conn->lookup = NULL;
+	if (conn->was_tunnel)
+		relay_finish(&conn->relay, &conns->pipes);
+	close_source(&conn->client);
+	close_source(&conn->origin);
+	if (conn->is_ready)
+		TAILQ_REMOVE(&conns->ready, conn, ready_entry);
+	conn->is_ready = false;
+	TAILQ_REMOVE(&conns->open, conn, entry);
+	TAILQ_INSERT_TAIL(&conns->done, conn, entry);
+}
+
+/* Ends it at once: both sides are reset. */
+static void conn_abort(struct conn *conn, enum reason reason)
+{
+	conn_settle(conn, reason);
+	set_linger(conn->client.fd, true);
+	if (conn->origin.fd >= 0)
+		set_linger(conn->origin.fd, true);
+	conn_done(conn);
+}
+
+static bool send_queue_is_empty(int fd)
+{
+	int unacknowledged = 0; /* our FIN is one of them, tcp(7) */
+	return ioctl(fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged == 0;
+}
+
+/* Throws away what the client still sends. Returns whether its end was seen. */
+static bool drain_client(struct conn *conn)
+{
+	char bytes[16384];
+	while (conn->drained < LINGER_DRAIN_MAX) {
+		ssize_t n = recv(conn->client.fd, bytes, sizeof(bytes), MSG_TRUNC);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return true;
+		if (n < 0 && errno == EAGAIN)
+			return false;
+		conn->drained += n > 0 ? (size_t) n : 0;
+	}
+	return true;
+}
+
+/* A close(2) without reset, of which nothing can stay behind in the kernel. */
+static void close_in_order(struct conn *conn)
+{
+	set_linger(conn->client.fd, false);
+	conn_done(conn);
+}
+
+static void linger_run(struct conn *conn)
+{
+	bool ended = drain_client(conn);
+	if (ended && send_queue_is_empty(conn->client.fd))
+		close_in_order(conn);
+}
+
+/*
+ * Settled, and everything is in the client's send queue. The kernel wakes us when our FIN is acknowledged, since the
+ * state of the connection changes then.
+ */
+static void linger_start(struct conn *conn)
+{
+	close_source(&conn->origin);
+	conn->state = LINGER;
+	set_deadline(conn, TIMER_LINGER, LINGER_TIMEOUT_MS);
+	if (shutdown(conn->client.fd, SHUT_WR) < 0 && errno != ENOTCONN) {
+		conn_done(conn);
+		return;
+	}
+	linger_run(conn);
+}
+
+static void linger_expired(struct conn *conn)
+{
+	if (send_queue_is_empty(conn->client.fd))
+		close_in_order(conn);
+	else
+		conn_done(conn);
+}
+
+/* -- the answer that ends it -- */
+
+static void answer_run(struct conn *conn)
+{
+	struct answering *answer = conn->answering;
+	while (answer->sent < answer->text.len) {
+		ssize_t n = send(
+			conn->client.fd, answer->buf + answer->sent, answer->text.len - answer->sent, MSG_NOSIGNAL);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0 && errno != EINTR) {
+			conn_done(conn);
+			return;
+		}
+		answer->sent += n > 0 ? (size_t) n : 0;
+	}
+	linger_start(conn);
+}
+
+static void answer_start(struct conn *conn, enum reason reason, const char *problem)
+{
+	free_reading(conn);
+	close_source(&conn->origin);
+	conn->answering = malloc(sizeof(*conn->answering));
+	if (!conn->answering || reason_http_status(reason) == 0 || conn->conns->external_port) {
+		conn_abort(conn, reason);
+		return;
+	}
+	conn->answering->text = text_init(conn->answering->buf, sizeof(conn->answering->buf));
+	conn->answering->sent = 0;
+	http_answer(&conn->answering->text, reason, problem);
+	conn->state = ANSWER;
+	set_deadline(conn, TIMER_LINGER, LINGER_TIMEOUT_MS);
+	conn_settle(conn, reason);
+	answer_run(conn);
+}
+
+/* -- the tunnel -- */
+
+static void tunnel_run(struct conn *conn)
+{
+	struct conns *conns = conn->conns;
+	const struct relay *relay = &conn->relay;
+	uint64_t before = relay->flows[RELAY_CLIENT].bytes + relay->flows[RELAY_ORIGIN].bytes;
+	enum relay_status status = relay_run(&conn->relay, &conns->pipes);
+
+	if (relay->flows[RELAY_CLIENT].bytes + relay->flows[RELAY_ORIGIN].bytes != before)
+		conn->active_ms = conns->now_ms; /* the idle timer looks at it when it is due */
+	if (conn->slot) {
+		conn->slot->bytes_up = relay->flows[RELAY_CLIENT].bytes;
+		conn->slot->bytes_down = relay->flows[RELAY_ORIGIN].bytes;
+	}
+	switch (status) {
+	case RELAY_WAITS:
+		break;
+	case RELAY_GOES_ON:
+		if (!conn->is_ready)
+			TAILQ_INSERT_TAIL(&conns->ready, conn, ready_entry);
+		conn->is_ready = true;
+		break;
+	case RELAY_ENDED:
+		conn_settle(conn, REASON_ALLOWED);
+		linger_start(conn);
+		break;
+	case RELAY_RESET:
+		conn_abort(conn, relay->reset == RELAY_CLIENT ? REASON_CLIENT_RESET : REASON_ORIGIN_RESET);
+		break;
+	}
+}
+
+/* Here CONNECT becomes a tunnel. What the client sent behind its head is still in its socket, and goes first. */
+static void tunnel_start(struct conn *conn)
+{
+	size_t len = strlen(HTTP_TUNNEL_ANSWER);
+	free(conn->dial);
+	conn->dial = NULL;
+	/* nothing was sent before: the queue has room for all of it, or the socket is dead */
+	if (!conn->conns->external_port &&
+		send(conn->client.fd, HTTP_TUNNEL_ANSWER, len, MSG_NOSIGNAL) != (ssize_t) len) {
+		conn_abort(conn, REASON_CLIENT_CLOSED);
+		return;
+	}
+	conn->was_tunnel = true;
+	atomic_fetch_add_explicit(&conn->conns->board->counters.allowed, 1, memory_order_relaxed);
+	conn->state = TUNNEL;
+	conn->active_ms = conn->conns->now_ms;
+	set_deadline(conn, TIMER_IDLE, conn->conns->image->limits.idle_timeout_ms);
+	relay_init(&conn->relay, conn->client.fd, conn->origin.fd);
+	tunnel_run(conn);
+}
+
+static void tunnel_expired(struct conn *conn)
+{
+	struct conns *conns = conn->conns;
+	int64_t due_ms = conn->active_ms + conns->image->limits.idle_timeout_ms;
+	if (due_ms > conns->now_ms)
+		timers_start(&conns->timers, &conn->timer, TIMER_IDLE, due_ms);
+	else
+		conn_abort(conn, REASON_IDLE_TIMEOUT);
+}
+
+/* -- the origin -- */
+
+static void dial_on(struct conn *conn)
+{
+	close_source(&conn->origin);
+	conn->origin.fd = dial_next(conn->dial, &conn->dialled);
+	if (conn->origin.fd < 0) {
+		answer_start(conn, conn->dial->failure, NULL);
+		return;
+	}
+	if (conn->slot) {
+		conn->slot->dialled = conn->dialled;
+		conn->slot->dialled_port = conn->dial->port;
+	}
+	/* each address has its share of the time, so that one that does not answer leaves some for the next */
+	uint32_t share = conn->conns->image->limits.connect_timeout_ms / conn->dial->n;
+	set_deadline(conn, TIMER_CONNECT, share ? share : 1);
+	if (!watch(conn, &conn->origin))
+		answer_start(conn, REASON_LIMIT_RESOURCES, NULL);
+}
+
+static void dial_run(struct conn *conn)
+{
+	if (dial_connected(conn->dial, conn->origin.fd))
+		tunnel_start(conn);
+	else
+		dial_on(conn);
+}
+
+static void dial_expired(struct conn *conn)
+{
+	conn->dial->failure = REASON_CONNECT_TIMEOUT;
+	dial_on(conn);
+}
+
+static void dial_start(struct conn *conn, const struct address *addresses, size_t n)
+{
+	struct conns *conns = conn->conns;
+	conn->dial = malloc(sizeof(*conn->dial));
+	enum reason reason = conn->dial ? dial_prepare(conn->dial, conns->image, conns->route, addresses, n, conn->port)
+					: REASON_LIMIT_RESOURCES;
+	if (reason != REASON_NONE) {
+		answer_start(conn, reason, NULL);
+		return;
+	}
+	conn->state = DIAL;
+	dial_on(conn);
+}
+
+static void dial_external(struct conn *conn)
+{
+	static const struct address loopback = { AF_INET, { 127, 0, 0, 1 } };
+	conn->dial = malloc(sizeof(*conn->dial));
+	if (!conn->dial) {
+		conn_abort(conn, REASON_LIMIT_RESOURCES);
+		return;
+	}
+	dial_prepare_unchecked(conn->dial, &loopback, conn->conns->external_port);
+	conn->state = DIAL;
+	dial_on(conn);
+}
+
+static void on_resolved(void *arg, enum reason reason, const struct address *addresses, size_t n)
+{
+	struct conn *conn = arg;
+	conn->lookup = NULL;
+	if (reason == REASON_NONE)
+		dial_start(conn, addresses, n);
+	else
+		answer_start(conn, reason, NULL);
+}
+
+static void resolve_expired(struct conn *conn)
+{
+	/* one family may have come where the servers are silent about the other */
+	struct address addresses[RESOLVER_ADDRESSES_MAX];
+	size_t n = resolver_cancel(conn->lookup, addresses);
+	on_resolved(conn, n > 0 ? REASON_NONE : REASON_RESOLVE_TIMEOUT, addresses, n);
+}
+
+/* -- the request -- */
+
+static void request_decided(struct conn *conn)
+{
+	struct conns *conns = conn->conns;
+	struct decision decision = filter_decide(conns->image, &conn->host, conn->port);
+	conn->rule = decision.rule;
+	if (conn->slot && decision.rule)
+		conn->slot->rule_line = decision.rule->line;
+	if (decision.reason != REASON_ALLOWED) {
+		answer_start(conn, decision.reason, NULL);
+	} else if (conn->host.kind == HOST_ADDRESS) {
+		dial_start(conn, &conn->host.address, 1);
+	} else {
+		conn->state = RESOLVE;
+		set_deadline(conn, TIMER_RESOLVE, conns->image->limits.resolve_timeout_ms);
+		struct lookup *lookup;
+		resolver_start(conns->resolver, &conn->host, on_resolved, conn, &lookup);
+		if (lookup)
+			conn->lookup = lookup;
+	}
+}
+
+static void request_complete(struct conn *conn)
+{
+	const char *problem = NULL;
+	struct reading *reading = conn->reading;
+	enum reason reason = http_connect_target(&reading->head, reading->buf, &conn->host, &conn->port, &problem);
+	if (reason != REASON_NONE) {
+		answer_start(conn, reason, problem);
+		return;
+	}
+	free_reading(conn);
+	if (conn->slot) {
+		memcpy(conn->slot->host, conn->host.name, sizeof(conn->slot->host));
+		conn->slot->host_len = conn->host.len;
+		conn->slot->port = conn->port;
+	}
+	request_decided(conn);
+}
+
+static bool reading_has_room(struct conn *conn)
+{
+	struct reading *reading = conn->reading;
+	if (!reading)
+		reading = conn->reading = calloc(1, sizeof(*reading));
+	if (!reading)
+		return false;
+	if (reading->len < reading->size)
+		return true;
+	/* one byte more than the limit, which shows that it is passed */
+	size_t most = (size_t) conn->conns->image->limits.head_bytes + 1;
+	size_t size = reading->size ? reading->size * 2 : HEAD_FIRST_SIZE;
+	if (size > most)
+		size = most;
+	char *buf = size > reading->size ? realloc(reading->buf, size) : NULL;
+	if (!buf)
+		return false;
+	reading->buf = buf;
+	reading->size = size;
+	return true;
+}
+
+/* Reads no byte that is not the head's: they are looked at first, and what follows the head is the tunnel's. */
+static enum parse_result read_head(struct conn *conn, ssize_t *ret_n)
+{
+	struct reading *reading = conn->reading;
+	char *at = reading->buf + reading->len;
+	ssize_t n = *ret_n = recv(conn->client.fd, at, reading->size - reading->len, MSG_PEEK);
+	if (n <= 0)
+		return PARSE_MORE;
+	enum parse_result result = http_parse_head(
+		&reading->head, reading->buf, reading->len + (size_t) n, conn->conns->image->limits.head_bytes);
+	size_t taken = result == PARSE_MORE ? (size_t) n : reading->head.len - reading->len;
+	if (taken > 0 && recv(conn->client.fd, at, taken, 0) != (ssize_t) taken) {
+		*ret_n = 0; /* cannot be: we are the only reader */
+		return PARSE_MORE;
+	}
+	reading->len += taken;
+	return result;
+}
+
+/* No more bytes come; a client that only half-closed still reads. */
+static void head_ended(struct conn *conn, ssize_t n)
+{
+	if (n < 0) {
+		conn_abort(conn, REASON_CLIENT_CLOSED);
+	} else if (conn->reading->len > 0) {
+		answer_start(conn, REASON_BAD_REQUEST, "It ended in the middle of its head.");
+	} else {
+		conn_settle(conn, REASON_CLIENT_CLOSED);
+		linger_start(conn);
+	}
+}
+
+static void head_run(struct conn *conn)
+{
+	while (conn->state == HEAD) {
+		if (!reading_has_room(conn)) {
+			answer_start(conn, REASON_LIMIT_RESOURCES, NULL);
+			return;
+		}
+		ssize_t n;
+		switch (read_head(conn, &n)) {
+		case PARSE_DONE:
+			request_complete(conn);
+			return;
+		case PARSE_BAD:
+			answer_start(conn, conn->reading->head.reason, conn->reading->head.problem);
+			return;
+		case PARSE_MORE:
+			if (n < 0 && errno == EINTR)
+				break;
+			if (n < 0 && errno == EAGAIN)
+				return;
+			if (n <= 0) {
+				head_ended(conn, n);
+				return;
+			}
+		}
+	}
+}
+
+/* -- events -- */
+
+static void client_event(struct conn *conn, uint32_t events)
+{
+	/* while nothing is read a client that only half-closed may still want its answer */
+	bool gone = events & (EPOLLHUP | EPOLLERR);
+	switch (conn->state) {
+	case HEAD:
+		head_run(conn);
+		break;
+	case RESOLVE:
+	case DIAL:
+		if (gone)
+			conn_abort(conn, REASON_CLIENT_CLOSED);
+		break;
+	case TUNNEL:
+		relay_note(&conn->relay, RELAY_CLIENT, events);
+		tunnel_run(conn);
+		break;
+	case ANSWER:
+		answer_run(conn);
+		break;
+	case LINGER:
+		linger_run(conn);
+		break;
+	case DONE:
+		break;
+	}
+}
+
+static void origin_event(struct conn *conn, uint32_t events)
+{
+	if (conn->state == DIAL && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))) {
+		dial_run(conn);
+	} else if (conn->state == TUNNEL) {
+		relay_note(&conn->relay, RELAY_ORIGIN, events);
+		tunnel_run(conn);
+	}
+}
+
+void conn_event(struct conns *conns, struct source *source, uint32_t events)
+{
+	(void) conns;
+	if (source->kind == SOURCE_CLIENT)
+		client_event((struct conn *) ((char *) source - offsetof(struct conn, client)), events);
+	else
+		origin_event((struct conn *) ((char *) source - offsetof(struct conn, origin)), events);
+}
+
+static void conn_expired(struct conn *conn)
+{
+	switch (conn->state) {
+	case HEAD:
+		answer_start(conn, REASON_HEAD_TIMEOUT, NULL);
+		break;
+	case RESOLVE:
+		resolve_expired(conn);
+		break;
+	case DIAL:
+		dial_expired(conn);
+		break;
+	case TUNNEL:
+		tunnel_expired(conn);
+		break;
+	case ANSWER:
+	case LINGER:
+		linger_expired(conn);
+		break;
+	case DONE:
+		break;
+	}
+}
+
+void conns_run_timers(struct conns *conns)
+{
+	for (struct timer *timer; (timer = timers_take_due(&conns->timers, conns->now_ms));)
+		conn_expired((struct conn *) ((char *) timer - offsetof(struct conn, timer)));
+}
+
+void conns_run_ready(struct conns *conns)
+{
+	/* those that use up this turn too queue up behind the last one */
+	struct conn *last = TAILQ_LAST(&conns->ready, conn_list);
+	for (struct conn *conn = NULL; last && conn != last;) {
+		conn = TAILQ_FIRST(&conns->ready);
+		TAILQ_REMOVE(&conns->ready, conn, ready_entry);
+		conn->is_ready = false;
+		tunnel_run(conn);
+	}
+}
+
+bool conns_sweep(struct conns *conns)
+{
+	bool any = !TAILQ_EMPTY(&conns->done);
+	for (struct conn *conn; (conn = TAILQ_FIRST(&conns->done));) {
+		TAILQ_REMOVE(&conns->done, conn, entry);
+		free_reading(conn);
+		free(conn->dial);
+		free(conn->answering);
+		free(conn);
+		conns->n--;
+	}
+	return any;
+}
+
+void conns_end_all(struct conns *conns, enum reason reason)
+{
+	for (struct conn *conn; (conn = TAILQ_FIRST(&conns->open));)
+		conn_abort(conn, reason);
+	conns_sweep(conns);
+}
+
+static int64_t realtime_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool conn_start(struct conns *conns, int fd)
+{
+	struct conn *conn = calloc(1, sizeof(*conn));
+	if (!conn) {
+		close(fd);
+		return false;
+	}
+	conn->conns = conns;
+	conn->client = (struct source){ .kind = SOURCE_CLIENT, .fd = fd };
+	conn->origin = (struct source){ .kind = SOURCE_ORIGIN, .fd = -1 };
+	conn->started_ms = conns->now_ms;
+	conn->slot = scoreboard_take(conns->board);
+	if (conn->slot)
+		conn->slot->started_ms = realtime_ms();
+	TAILQ_INSERT_TAIL(&conns->open, conn, entry);
+	conns->n++;
+	atomic_fetch_add_explicit(&conns->board->counters.accepted, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&conns->board->counters.open, 1, memory_order_relaxed);
+
+	int on = 1;
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	set_deadline(conn, TIMER_HEAD, conns->image->limits.head_timeout_ms);
+	if (!watch(conn, &conn->client))
+		conn_abort(conn, REASON_LIMIT_RESOURCES);
+	else if (conns->external_port)
+		dial_external(conn);
+	return true;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tunnel between two connected TCP sockets: splice(2) through pipes, half-close in both directions. Both sockets are
+ * non-blocking and registered with epoll for EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET by the caller, who keeps
+ * them: the relay never closes one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proxy/pipes.h"
+
+/* The ends, and the directions, each named after the end it comes from. */
+enum relay_end { RELAY_CLIENT, RELAY_ORIGIN, RELAY_ENDS };
+
+enum relay_status {
+	RELAY_WAITS,   /* for an event of either end */
+	RELAY_GOES_ON, /* has used up its turn: run it again when others have had theirs */
+	RELAY_ENDED,   /* both ends have sent their last byte, and it was passed on */
+	RELAY_RESET,   /* an end was reset; relay->reset says which. What could still be passed on was */
+};
+
+struct relay_socket {
+	int fd;
+	/* What the kernel last said; only EAGAIN or the end of file takes it back. */
+	bool readable;
+	bool writable;
+};
+
+struct relay_flow {
+	struct pipe_pair pipe; /* only while held > 0 */
+	uint32_t held;         /* bytes in the pipe */
+	bool ended;            /* end of file was read and passed on, or there is nobody to pass anything on to */
+	uint64_t bytes;        /* passed on */
+};
+
+struct relay {
+	struct relay_socket sockets[RELAY_ENDS];
+	struct relay_flow flows[RELAY_ENDS];
+	bool was_reset;
+	enum relay_end reset; /* where was_reset */
+};
+
+void relay_init(struct relay *relay, int client, int origin);
+
+/* Notes what epoll_wait(2) has reported of an end; relay_run() then makes use of it. */
+void relay_note(struct relay *relay, enum relay_end end, uint32_t events);
+
+/* Moves what can be moved, up to a turn's worth. */
+enum relay_status relay_run(struct relay *relay, struct pipes *pipes);
+
+/* Gives the pipes back. */
+void relay_finish(struct relay *relay, struct pipes *pipes);

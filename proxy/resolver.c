@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/resolver.h"
+
+#include <ares.h>
+#include <arpa/nameser.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "proxy/resolvconf.h"
+
+#define TRY_TIMEOUT_MS 2000 /* of the first round of servers; c-ares doubles it each round */
+#define TRIES 2
+
+struct resolver {
+	ares_channel channel;
+	int epoll; /* of c-ares' sockets */
+	const char *hosts;
+	size_t hosts_len;
+	unsigned n_lookups;
+};
+
+/* One name in flight. Lives until both queries have ended, whoever still waits for it. */
+struct lookup {
+	struct resolver *resolver;
+	resolver_done *done; /* NULL: nobody waits any more */
+	void *arg;
+	int pending; /* queries */
+	int status;  /* the most telling failure of a query */
+	size_t n;
+	struct address addresses[RESOLVER_ADDRESSES_MAX];
+};
+
+static void on_socket_state(void *arg, ares_socket_t sock, int readable, int writable)
+{
+	const struct resolver *resolver = arg;
+	struct epoll_event event = {
+		.events = (readable ? EPOLLIN : 0u) | (writable ? EPOLLOUT : 0u),
+		.data.fd = sock,
+	};
+	if (!readable && !writable)
+		epoll_ctl(resolver->epoll, EPOLL_CTL_DEL, sock, NULL);
+	else if (epoll_ctl(resolver->epoll, EPOLL_CTL_MOD, sock, &event) < 0 && errno == ENOENT)
+		epoll_ctl(resolver->epoll, EPOLL_CTL_ADD, sock, &event); /* if that fails the query times out */
+}
+
+int resolver_new(struct resolver **ret, struct error *err)
+{
+	struct resolver *resolver = calloc(1, sizeof(*resolver));
+	if (!resolver)
+		return error_set(err, ENOMEM, "resolver");
+	resolver->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (resolver->epoll < 0) {
+		int r = error_set(err, errno, "epoll_create1");
+		free(resolver);
+		return r;
+	}
+
+	/* every option that is not given c-ares would take from a file or a variable */
+	char lookups[] = "b";
+	struct in_addr nobody = { .s_addr = htonl(INADDR_LOOPBACK) };
+	struct ares_options options = {
+		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
+		.timeout = TRY_TIMEOUT_MS,
+		.tries = TRIES,
+		.ndots = 1,
+		.servers = &nobody,
+		.nservers = 1,
+		.lookups = lookups,
+		.sock_state_cb = on_socket_state,
+		.sock_state_cb_data = resolver,
+	};
+	int status = ares_init_options(&resolver->channel, &options,
+		ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_SERVERS |
+			ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_SORTLIST |
+			ARES_OPT_NOROTATE);
+	if (status != ARES_SUCCESS) {
+		close(resolver->epoll);
+		free(resolver);
+		return error_say(err, ENOMEM, "c-ares: %s", ares_strerror(status));
+	}
+	*ret = resolver;
+	return 0;
+}
+
+void resolver_free(struct resolver *resolver)
+{
+	if (!resolver)
+		return;
+	ares_destroy(resolver->channel);
+	close(resolver->epoll);
+	free(resolver);
+}
+
+int resolver_configure(struct resolver *resolver, const char *resolvconf, size_t resolvconf_len, const char *hosts,
+	size_t hosts_len, struct error *err)
+{
+	struct resolvconf_server servers[RESOLVCONF_SERVERS_MAX];
+	size_t n = resolvconf_servers(resolvconf ? resolvconf : "", resolvconf_len, servers);
+
+	char buf[RESOLVCONF_SERVERS_MAX * (ADDRESS_TEXT_MAX + sizeof(servers[0].scope) + 8)];
+	struct text csv = text_init(buf, sizeof(buf));
+	for (size_t i = 0; i < n; i++) {
+		bool scoped = servers[i].scope[0] != '\0';
+		char address[ADDRESS_TEXT_MAX];
+		address_format(&servers[i].address, address);
+		text_add(&csv, "%s%s%s%s", i ? "," : "", address, scoped ? "%" : "", servers[i].scope);
+	}
+	int status = ares_set_servers_csv(resolver->channel, buf);
+	if (status != ARES_SUCCESS)
+		return error_say(err, EINVAL, "name servers %s: %s", buf, ares_strerror(status));
+
+	resolver->hosts = hosts;
+	resolver->hosts_len = hosts_len;
+	return 0;
+}
+
+int resolver_fd(const struct resolver *resolver)
+{
+	return resolver->epoll;
+}
+
+int resolver_timeout_ms(const struct resolver *resolver)
+{
+	struct timeval tv;
+	const struct timeval *left = ares_timeout(resolver->channel, NULL, &tv);
+	/* rounded up, else the loop spins through the last millisecond */
+	return left ? (int) (left->tv_sec * 1000 + (left->tv_usec + 999) / 1000) : -1;
+}
+
+void resolver_process(struct resolver *resolver)
+{
+	struct epoll_event events[16];
+	int n = epoll_wait(resolver->epoll, events, ARRAY_SIZE(events), 0);
+	for (int i = 0; i < n; i++) {
+		/* an event of a socket that c-ares has closed meanwhile finds nothing to read there: harmless */
+		bool readable = events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP);
+		bool writable = events[i].events & EPOLLOUT;
+		ares_process_fd(resolver->channel, readable ? events[i].data.fd : ARES_SOCKET_BAD,
+			writable ? events[i].data.fd : ARES_SOCKET_BAD);
+	}
+	if (n <= 0) /* what is overdue */
+		ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+}
+
+static void add_address(struct lookup *lookup, sa_family_t family, const void *bytes)
+{
+	struct address address = { .family = family };
+	memcpy(address.bytes, bytes, family == AF_INET ? 4 : 16);
+	for (size_t i = 0; i < lookup->n; i++)
+		if (address_equal(&lookup->addresses[i], &address))
+			return;
+	if (lookup->n < RESOLVER_ADDRESSES_MAX)
+		lookup->addresses[lookup->n++] = address;
+}
+
+static enum reason failure_reason(int status)
+{
+	switch (status) {
+	case ARES_ENOTFOUND:
+	case ARES_ENODATA:
+		return REASON_RESOLVE_FAILED;
+	case ARES_ETIMEOUT:
+		return REASON_RESOLVE_TIMEOUT;
+	case ARES_ENOMEM:
+		return REASON_LIMIT_RESOURCES;
+	default:
+		return REASON_RESOLVE_ERROR;
+	}
+}
+
+static void note_failure(struct lookup *lookup, int status)
+{
+	/* that a name has no record of one family says less than that the servers fail for the other */
+	if (lookup->status == ARES_SUCCESS || failure_reason(lookup->status) == REASON_RESOLVE_FAILED)
+		lookup->status = status;
+}
+
+static void end_query(struct lookup *lookup)
+{
+	if (--lookup->pending > 0)
+		return;
+	lookup->resolver->n_lookups--;
+	if (lookup->done && lookup->n > 0)
+		lookup->done(lookup->arg, REASON_NONE, lookup->addresses, lookup->n);
+	else if (lookup->done)
+		lookup->done(lookup->arg, failure_reason(lookup->status), NULL, 0);
+	free(lookup);
+}
+
+/* Half of the room for each family, so that neither crowds the other out. */
+#define FAMILY_MAX (RESOLVER_ADDRESSES_MAX / 2)
+
+static void on_a(void *arg, int status, int timeouts, unsigned char *answer, int len)
+{
+	struct lookup *lookup = arg;
+	struct ares_addrttl records[FAMILY_MAX];
+	int n = FAMILY_MAX;
+	(void) timeouts;
+	if (status == ARES_SUCCESS)
+		status = ares_parse_a_reply(answer, len, NULL, records, &n);
+	if (status != ARES_SUCCESS)
+		note_failure(lookup, status);
+	else
+		for (int i = 0; i < n; i++)
+			add_address(lookup, AF_INET, &records[i].ipaddr);
+	end_query(lookup);
+}
+
+static void on_aaaa(void *arg, int status, int timeouts, unsigned char *answer, int len)
+{
+	struct lookup *lookup = arg;
+	struct ares_addr6ttl records[FAMILY_MAX];
+	int n = FAMILY_MAX;
+	(void) timeouts;
+	if (status == ARES_SUCCESS)
+		status = ares_parse_aaaa_reply(answer, len, NULL, records, &n);
+	if (status != ARES_SUCCESS)
+		note_failure(lookup, status);
+	else
+		for (int i = 0; i < n; i++)
+			add_address(lookup, AF_INET6, &records[i].ip6addr);
+	end_query(lookup);
+}
+
+static bool find_in_hosts(struct resolver *resolver, const struct host *host, resolver_done *done, void *arg)
+{
+	struct address addresses[RESOLVER_ADDRESSES_MAX];
+	size_t n = 0;
+	if (resolver->hosts)
+		n = hostsfile_lookup(resolver->hosts, resolver->hosts_len, host, addresses, ARRAY_SIZE(addresses));
+	if (n > 0)
+		done(arg, REASON_NONE, addresses, n);
+	return n > 0;
+}
+
+void resolver_start(
+	struct resolver *resolver, const struct host *host, resolver_done *done, void *arg, struct lookup **ret_lookup)
+{
+	*ret_lookup = NULL;
+	if (find_in_hosts(resolver, host, done, arg))
+		return;
+
+	struct lookup *lookup = resolver->n_lookups < RESOLVER_LOOKUPS_MAX ? calloc(1, sizeof(*lookup)) : NULL;
+	if (!lookup) {
+		done(arg, REASON_LIMIT_RESOURCES, NULL, 0);
+		return;
+	}
+	*lookup = (struct lookup){ .resolver = resolver, .done = done, .arg = arg, .pending = 3 };
+	resolver->n_lookups++;
+	*ret_lookup = lookup;
+
+	/* the third pending "query" is this function: both others may end before it does */
+	ares_query(resolver->channel, host->name, ns_c_in, ns_t_a, on_a, lookup);
+	ares_query(resolver->channel, host->name, ns_c_in, ns_t_aaaa, on_aaaa, lookup);
+	if (lookup->pending == 1)
+		*ret_lookup = NULL;
+	end_query(lookup);
+}
+
+size_t resolver_cancel(struct lookup *lookup, struct address addresses[RESOLVER_ADDRESSES_MAX])
+{
+	lookup->done = NULL;
+	memcpy(addresses, lookup->addresses, lookup->n * sizeof(addresses[0]));
+	return lookup->n;
+}

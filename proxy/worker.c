@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "oci/image.h"
+#include "proxy/access_log.h"
+#include "proxy/channel.h"
+#include "proxy/conn.h"
+#include "proxy/resolvconf.h"
+#include "proxy/resolver.h"
+#include "proxy/route.h"
+#include "proxy/sandbox.h"
+#include "proxy/scoreboard.h"
+
+#define EVENTS_MAX 64
+#define ACCEPTS_PER_TURN 64
+#define ACCEPT_RETRY_MS 200      /* after EMFILE and its like */
+#define PAUSE_SAY_AGAIN_MS 10000 /* a client that hovers at the limit does not fill the log */
+#define CONTAINER_MAX 4096
+
+/* A connection's most: two sockets, and a pipe each way while they hold bytes. */
+#define DESCRIPTORS_PER_CONNECTION 6
+#define DESCRIPTORS_RESERVED 64
+
+/* How it was started. */
+struct role {
+	bool isolated;
+	uint32_t uid;
+	uint16_t external_port;
+};
+
+/* Whether and when new connections are taken. */
+struct accepting {
+	bool paused;
+	int64_t resume_ms;   /* INT64_MAX: when one of ours has ended */
+	int64_t said_ms;     /* when a pause was last logged; 0: never */
+	uint32_t max;        /* connections */
+	uint16_t probe_port; /* of a connection that is the hook's; 0: none is awaited */
+};
+
+struct worker {
+	struct source listener, channel, signal, resolver;
+	struct accepting accepting;
+	struct conns conns;
+	bool stop;
+};
+
+/* Bytes of a descriptor that the parent gave; NULL: it gave none. */
+struct blob {
+	const char *bytes;
+	size_t len;
+};
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool parse_number(const char *text, unsigned long max, unsigned long *ret)
+{
+	char *end;
+	errno = 0;
+	unsigned long n = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || n > max)
+		return false;
+	*ret = n;
+	return true;
+}
+
+static int parse_role(int argc, char **argv, struct role *ret, struct error *err)
+{
+	unsigned long uid, port;
+	if (argc == 1 && strcmp(argv[0], "foreground") == 0) {
+		*ret = (struct role){ 0 };
+		return 0;
+	}
+	if (argc != 3 || strcmp(argv[0], "isolated") != 0 || !parse_number(argv[1], UINT32_MAX - 1, &uid) ||
+		!parse_number(argv[2], UINT16_MAX, &port))
+		return error_say(err, EINVAL, "worker: expected foreground, or isolated UID EXTERNAL_PORT");
+	*ret = (struct role){ .isolated = true, .uid = (uint32_t) uid, .external_port = (uint16_t) port };
+	return 0;
+}
+
+/* -- what the parent gave -- */
+
+static int map_blob(int fd, size_t max, const char *what, struct blob *ret, struct error *err)
+{
+	const void *bytes;
+	struct blob blob = { 0 };
+	if (is_open(fd)) {
+		/* an empty file is an empty memfd, which cannot be mapped */
+		off_t size = lseek(fd, 0, SEEK_END);
+		if (size > 0 && io_map_sealed(fd, max, &bytes, &blob.len, err) < 0)
+			return error_wrap(err, "%s", what);
+		blob.bytes = size > 0 ? bytes : "";
+		close(fd);
+	}
+	*ret = blob;
+	return 0;
+}
+
+static int map_image(struct conns *conns, struct error *err)
+{
+	const void *bytes;
+	size_t len;
+	int r = io_map_sealed(WORKER_FD_IMAGE, IMAGE_SIZE_MAX, &bytes, &len, err);
+	if (r == 0)
+		r = image_check(bytes, len, &conns->image, err);
+	return r < 0 ? error_wrap(err, "policy image") : 0;
+}
+
+/* In the foreground nobody else looks at it. */
+static int open_scoreboard(struct conns *conns, const struct role *role, struct error *err)
+{
+	uint32_t n = conns->image->limits.connections;
+	if (role->isolated)
+		return scoreboard_map(WORKER_FD_SCOREBOARD, n, &conns->board, err);
+	int fd = -1;
+	int r = scoreboard_create(n, &fd, &conns->board, err);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+static uint32_t descriptors_wanted(uint32_t connections)
+{
+	uint64_t wanted = (uint64_t) connections * DESCRIPTORS_PER_CONNECTION + DESCRIPTORS_RESERVED;
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max < wanted)
+		wanted = limit.rlim_max;
+	return wanted < UINT32_MAX ? (uint32_t) wanted : UINT32_MAX;
+}
+
+/* So few that their descriptors never run out: an open tunnel must not suffer from a new one. */
+static uint32_t connections_for(uint32_t connections, uint32_t descriptors)
+{
+	uint32_t most = descriptors > DESCRIPTORS_RESERVED
+				? (descriptors - DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION
+				: 0;
+	if (most == 0)
+		most = 1;
+	return connections < most ? connections : most;
+}
+
+static int raise_descriptors(uint32_t descriptors, struct error *err)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return error_set(err, errno, "getrlimit");
+	limit.rlim_cur = descriptors;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return error_set(err, errno, "setrlimit");
+	return 0;
+}
+
+static int enter_sandbox(const struct role *role, const struct image *image, uint32_t descriptors, struct error *err)
+{
+	const struct sandbox sandbox = {
+		.root = WORKER_FD_ROOT,
+		.uid = role->uid,
+		.descriptors = descriptors,
+		.file_size = image->limits.log_bytes,
+	};
+	int r = sandbox_enter(&sandbox, err);
+	if (r < 0)
+		return r;
+	close(WORKER_FD_ROOT);
+	return 0;
+}
+
+/* -- descriptors of the loop -- */
+
+static int open_epoll(struct conns *conns, struct error *err)
+{
+	conns->epoll = epoll_create1(EPOLL_CLOEXEC);
+	return conns->epoll < 0 ? error_set(err, errno, "epoll_create1") : 0;
+}
+
+static int watch(struct conns *conns, struct source *source, enum source_kind kind, int fd, struct error *err)
+{
+	*source = (struct source){ .kind = kind, .fd = fd };
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = source };
+	if (epoll_ctl(conns->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		return error_set(err, errno, "epoll_ctl of descriptor %d", fd);
+	return 0;
+}
+
+static int open_signals(int *ret_fd, struct error *err)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return error_set(err, errno, "sigprocmask");
+	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return error_set(err, errno, "signalfd");
+	*ret_fd = fd;
+	/* a reader that is gone and a log that is full are results of write(2), not the end */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	return 0;
+}
+
+static int set_nonblocking(int fd, struct error *err)
+{
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return error_set(err, errno, "fcntl of descriptor %d", fd);
+	return 0;
+}
+
+static int watch_all(struct worker *worker, const struct role *role, struct error *err)
+{
+	struct conns *conns = &worker->conns;
+	int signals = -1;
+	int r = open_signals(&signals, err);
+	if (r == 0)
+		r = watch(conns, &worker->signal, SOURCE_SIGNAL, signals, err);
+	if (r == 0)
+		r = set_nonblocking(WORKER_FD_LISTENER, err);
+	if (r == 0)
+		r = watch(conns, &worker->listener, SOURCE_LISTENER, WORKER_FD_LISTENER, err);
+	if (r == 0)
+		r = watch(conns, &worker->resolver, SOURCE_RESOLVER, resolver_fd(conns->resolver), err);
+	if (r == 0 && role->isolated)
+		r = set_nonblocking(WORKER_FD_CHANNEL, err);
+	if (r == 0 && role->isolated)
+		r = watch(conns, &worker->channel, SOURCE_CHANNEL, WORKER_FD_CHANNEL, err);
+	return r;
+}
+
+/* -- accepting -- */
+
+static void set_listening(struct worker *worker, bool on)
+{
+	struct epoll_event event = { .events = on ? EPOLLIN : 0u, .data.ptr = &worker->listener };
+	(void) epoll_ctl(worker->conns.epoll, EPOLL_CTL_MOD, worker->listener.fd, &event);
+	worker->accepting.paused = !on;
+}
+
+static void pause_accepting(struct worker *worker, enum reason reason, int64_t resume_ms)
+{
+	struct accepting *accepting = &worker->accepting;
+	int64_t now_ms = worker->conns.now_ms;
+	set_listening(worker, false);
+	accepting->resume_ms = resume_ms;
+	if (accepting->said_ms == 0 || now_ms - accepting->said_ms >= PAUSE_SAY_AGAIN_MS) {
+		access_log_write_pause(worker->conns.log, reason);
+		accepting->said_ms = now_ms;
+	}
+}
+
+static void resume_accepting(struct worker *worker)
+{
+	const struct accepting *accepting = &worker->accepting;
+	bool room = worker->conns.n < accepting->max;
+	bool due = accepting->resume_ms == INT64_MAX || worker->conns.now_ms >= accepting->resume_ms;
+	if (accepting->paused && room && due)
+		set_listening(worker, true);
+}
+
+static void say(uint32_t type, uint32_t value)
+{
+	const struct channel_message message = { .type = type, .value = value };
+	(void) io_send(WORKER_FD_CHANNEL, &message, sizeof(message), NULL, 0);
+}
+
+/* The hook's connection is told by its source port, which it bound before the keeper announced it. */
+static bool is_probe(const struct accepting *accepting, const struct sockaddr_storage *peer)
+{
+	struct address address;
+	uint16_t port;
+	return accepting->probe_port != 0 && address_from_sockaddr((const struct sockaddr *) peer, &address, &port) &&
+	       port == accepting->probe_port;
+}
+
+/* Returns whether there may be another connection to accept. */
+static bool accept_one(struct worker *worker)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int fd = accept4(worker->listener.fd, (struct sockaddr *) &peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		if (is_probe(&worker->accepting, &peer)) {
+			close(fd);
+			say(CHANNEL_PROBED, worker->accepting.probe_port);
+			worker->accepting.probe_port = 0;
+			return true;
+		}
+		if (conn_start(&worker->conns, fd))
+			return true;
+		errno = ENOMEM;
+	}
+	switch (errno) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pause_accepting(worker, REASON_LIMIT_RESOURCES, worker->conns.now_ms + ACCEPT_RETRY_MS);
+		return false;
+	case EAGAIN:
+		return false;
+	default: /* the connection's own error, accept(2) */
+		return true;
+	}
+}
+
+static void on_listener(struct worker *worker)
+{
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		if (worker->conns.n >= worker->accepting.max) {
+			pause_accepting(worker, REASON_LIMIT_CONNECTIONS, INT64_MAX);
+			return;
+		}
+		if (!accept_one(worker))
+			return;
+	}
+}
+
+/* -- the keeper -- */
+
+static void on_message(struct worker *worker, const struct channel_message *message, int *fds, size_t n_fds)
+{
+	if (message->type == CHANNEL_PROBE && message->value > 0 && message->value <= UINT16_MAX) {
+		worker->accepting.probe_port = (uint16_t) message->value;
+		say(CHANNEL_PROBE_ACK, message->value);
+	} else if (message->type == CHANNEL_LOG && n_fds == 1) {
+		access_log_exchange(worker->conns.log, TAKE_FD(fds[0]));
+	}
+	for (size_t i = 0; i < n_fds; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static void on_channel(struct worker *worker)
+{
+	struct channel_message message;
+	int fds[IO_FDS_MAX];
+	size_t n_fds = 0;
+	ssize_t n = io_recv(WORKER_FD_CHANNEL, &message, sizeof(message), fds, &n_fds);
+	if (n == (ssize_t) sizeof(message))
+		on_message(worker, &message, fds, n_fds);
+	else if (n != -EAGAIN)
+		worker->stop = true; /* the keeper has ended, or is none of ours */
+}
+
+/* -- the loop -- */
+
+static void on_event(struct worker *worker, const struct epoll_event *event)
+{
+	struct source *source = event->data.ptr;
+	switch (source->kind) {
+	case SOURCE_LISTENER:
+		on_listener(worker);
+		break;
+	case SOURCE_CHANNEL:
+		on_channel(worker);
+		break;
+	case SOURCE_SIGNAL:
+		worker->stop = true;
+		break;
+	case SOURCE_RESOLVER:
+		resolver_process(worker->conns.resolver);
+		break;
+	case SOURCE_CLIENT:
+	case SOURCE_ORIGIN:
+		conn_event(&worker->conns, source, event->events);
+		break;
+	}
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How long epoll_wait(2) may wait; -1: for ever. */
+static int wait_ms(const struct worker *worker)
+{
+	const struct conns *conns = &worker->conns;
+	if (!TAILQ_EMPTY(&conns->ready))
+		return 0;
+	int64_t next = timers_next(&conns->timers);
+	if (worker->accepting.paused)
+		next = earlier(next, worker->accepting.resume_ms);
+	int64_t left = next == INT64_MAX ? INT64_MAX : next - monotonic_ms();
+	int resolver = resolver_timeout_ms(conns->resolver);
+	if (resolver >= 0)
+		left = earlier(left, resolver);
+	if (left == INT64_MAX)
+		return -1;
+	return left < 0 ? 0 : (int) earlier(left, INT_MAX);
+}
+
+static void turn(struct worker *worker)
+{
+	struct conns *conns = &worker->conns;
+	struct epoll_event events[EVENTS_MAX];
+	int n = epoll_wait(conns->epoll, events, EVENTS_MAX, wait_ms(worker));
+	conns->now_ms = monotonic_ms();
+	for (int i = 0; i < n; i++)
+		on_event(worker, &events[i]);
+	if (resolver_timeout_ms(conns->resolver) == 0)
+		resolver_process(conns->resolver);
+	conns_run_timers(conns);
+	conns_run_ready(conns);
+	conns_sweep(conns);
+	resume_accepting(worker);
+}
+
+/* Everything that needs a path or a privilege, then the sandbox, then the rest. */
+static int open_all(struct worker *worker, const struct role *role, struct error *err)
+{
+	struct conns *conns = &worker->conns;
+	struct blob container, resolvconf, hosts;
+	/* first: what is opened here takes the numbers of descriptors that were not given */
+	int r = map_image(conns, err);
+	if (r == 0)
+		r = map_blob(WORKER_FD_CONTAINER, CONTAINER_MAX, "container", &container, err);
+	if (r == 0)
+		r = map_blob(WORKER_FD_RESOLV_CONF, RESOLVCONF_SIZE_MAX, "resolv.conf", &resolvconf, err);
+	if (r == 0)
+		r = map_blob(WORKER_FD_HOSTS, HOSTSFILE_SIZE_MAX, "hosts file", &hosts, err);
+	if (r == 0)
+		r = open_epoll(conns, err);
+	if (r == 0)
+		r = open_scoreboard(conns, role, err);
+	if (r == 0)
+		r = resolver_new(&conns->resolver, err);
+	if (r == 0)
+		r = route_open(&conns->route, err);
+	if (r == 0)
+		r = watch_all(worker, role, err);
+	if (r == 0)
+		r = access_log_new(WORKER_FD_LOG, container.bytes, container.len, conns->image,
+			role->isolated ? conns->image->limits.log_bytes : 0, role->isolated ? WORKER_FD_CHANNEL : -1,
+			&conns->board->counters, &conns->log, err);
+	if (r < 0)
+		return r;
+
+	uint32_t descriptors = descriptors_wanted(conns->image->limits.connections);
+	worker->accepting.max = connections_for(conns->image->limits.connections, descriptors);
+	r = role->isolated ? enter_sandbox(role, conns->image, descriptors, err) : raise_descriptors(descriptors, err);
+	if (r < 0)
+		return r;
+	return resolver_configure(conns->resolver, resolvconf.bytes, resolvconf.len, hosts.bytes, hosts.len, err);
+}
+
+static void worker_close(struct worker *worker)
+{
+	struct conns *conns = &worker->conns;
+	conns_end_all(conns, REASON_SHUTDOWN);
+	pipes_close(&conns->pipes);
+	access_log_free(conns->log);
+	resolver_free(conns->resolver);
+}
+
+int worker_main(int argc, char **argv)
+{
+	struct role role = { 0 };
+	struct error err;
+	struct worker worker = { .conns.epoll = -1, .conns.route = -1 };
+	conns_init(&worker.conns);
+
+	log_open("oci-egress");
+	if (parse_role(argc, argv, &role, &err) < 0) {
+		log_error("%s", err.msg);
+		return 2;
+	}
+	worker.conns.external_port = role.external_port;
+	if (open_all(&worker, &role, &err) < 0) {
+		log_error("worker: %s", err.msg);
+		return 1;
+	}
+	if (role.isolated)
+		say(CHANNEL_READY, 0);
+	worker.conns.now_ms = monotonic_ms();
+	while (!worker.stop)
+		turn(&worker);
+	worker_close(&worker);
+	return 0;
+}

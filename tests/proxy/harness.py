@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real worker in a network namespace of its own, with name servers and origins to talk to.
+
+Everything is an event: what a test waits for arrives on a socket or as the end of a process, within WAIT seconds.
+"""
+import ctypes
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+
+WAIT = 20
+KEEPER = os.environ.get('OCI_EGRESS_KEEPER', '')
+COMPILE = os.environ.get('OCI_EGRESS_COMPILE', '')
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+
+F_ADD_SEALS, SEALS = 1033, 0xf
+FD_LISTENER, FD_IMAGE, FD_LOG, FD_RESOLV_CONF, FD_HOSTS, FD_SCOREBOARD, FD_CHANNEL, FD_ROOT, FD_CONTAINER = range(3, 12)
+CHANNEL_READY, CHANNEL_PROBE_ACK, CHANNEL_PROBED, CHANNEL_LOG_FULL, CHANNEL_PROBE, CHANNEL_LOG = range(1, 7)
+
+PROXY = '198.18.0.2'
+SERVED = '198.51.100.7'    # origins listen here
+SILENT = '198.51.100.66'   # drops what it gets
+ORIGINS = ['198.51.100.0/24']
+
+
+def enter_namespace():
+    """Leaves the machine's network for good. Exits with 77 (skipped) where that is not permitted."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.getuid(), os.getgid()
+    if libc.unshare(CLONE_NEWNET if uid == 0 else CLONE_NEWNET | CLONE_NEWUSER) < 0:
+        print('unshare: ' + os.strerror(ctypes.get_errno()), file=sys.stderr)
+        sys.exit(77)
+    if uid != 0:
+        for name, text in (('setgroups', 'deny'), ('uid_map', f'0 {uid} 1'), ('gid_map', f'0 {gid} 1')):
+            with open('/proc/self/' + name, 'w') as f:
+                f.write(text)
+    for command in ('link set lo up', f'addr add {PROXY}/32 dev lo', f'addr add {SERVED}/32 dev lo',
+                    'link add hole type veth peer name sink', 'link set hole up', 'link set sink up',
+                    f'route add {SILENT}/32 dev hole',
+                    f'neigh add {SILENT} lladdr 02:00:00:00:00:01 dev hole nud permanent'):
+        subprocess.run(['ip', *command.split()], check=True)
+
+
+def memfd(content, seal=True):
+    fd = os.memfd_create('test', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, content) if content else None
+    if seal:
+        fcntl.fcntl(fd, F_ADD_SEALS, SEALS)
+    return fd
+
+
+def listen(address, port=0, backlog=512):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((address, port))
+    sock.listen(backlog)
+    return sock
+
+
+def compile_policy(policy):
+    return subprocess.run([COMPILE], input=json.dumps(policy).encode(), stdout=subprocess.PIPE, check=True).stdout
+
+
+class Names:
+    """A name server on 127.0.0.1:53. answers: name -> list of addresses, an rcode, or None (silence)."""
+
+    def __init__(self):
+        self.answers, self.asked = {}, []
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(('127.0.0.1', 53))
+        self.hold = None
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    @staticmethod
+    def question(query):
+        labels, at = [], 12
+        while query[at]:
+            labels.append(query[at + 1:at + 1 + query[at]].decode('latin-1'))
+            at += 1 + query[at]
+        return '.'.join(labels), struct.unpack('!H', query[at + 1:at + 3])[0], query[12:at + 5]
+
+    def serve(self):
+        while True:
+            query, client = self.sock.recvfrom(4096)
+            name, kind, question = self.question(query)
+            self.asked.append(name)
+            answer = self.answers.get(name.lower(), 3)
+            if answer is None:
+                continue
+            if isinstance(answer, bytes):
+                self.sock.sendto(query[:2] + answer, client)
+                continue
+            rcode = answer if isinstance(answer, int) else 0
+            records = b''
+            n = 0
+            for address in answer if isinstance(answer, list) else []:
+                family = socket.AF_INET6 if ':' in address else socket.AF_INET
+                if kind == (28 if family == socket.AF_INET6 else 1):
+                    data = socket.inet_pton(family, address)
+                    records += b'\xc0\x0c' + struct.pack('!HHIH', kind, 1, 60, len(data)) + data
+                    n += 1
+            self.sock.sendto(query[:2] + struct.pack('!HHHHH', 0x8180 | rcode, 1, n, 0, 0) + question + records, client)
+
+
+class Origin:
+    """Listens; each accepted connection is handed to the test by accept()."""
+
+    def __init__(self, address=SERVED, port=0):
+        self.sock = listen(address, port)
+        self.sock.settimeout(WAIT)
+        self.port = self.sock.getsockname()[1]
+
+    def accept(self):
+        sock, _ = self.sock.accept()
+        sock.settimeout(WAIT)
+        return sock
+
+    def close(self):
+        self.sock.close()
+
+
+class Worker:
+    """oci-egress-keeper worker, in the foreground or isolated, and its log."""
+
+    def __init__(self, policy, hosts=None, resolv_conf=b'nameserver 127.0.0.1\n', role=('foreground',), fds=None,
+                 nofile=None, env=None):
+        self.listener = listen(PROXY)
+        self.port = self.listener.getsockname()[1]
+        self.log, log_end = os.pipe()
+        given = {FD_LISTENER: self.listener.fileno(), FD_IMAGE: memfd(compile_policy(policy)), FD_LOG: log_end,
+                 FD_RESOLV_CONF: memfd(resolv_conf) if resolv_conf is not None else None,
+                 FD_HOSTS: memfd(hosts) if hosts is not None else None, **(fds or {})}
+        self.process = subprocess.Popen([KEEPER, 'worker', *role], pass_fds=tuple(range(3, 12)),
+                                        preexec_fn=lambda: self.place(given, nofile), env=env)
+        for fd, source in given.items():
+            if source is not None and fd not in (fds or {}) and fd != FD_LISTENER:
+                os.close(source)
+        self.lines = b''
+
+    @staticmethod
+    def place(given, nofile):
+        parked = {fd: fcntl.fcntl(source, fcntl.F_DUPFD, 100) for fd, source in given.items() if source is not None}
+        for fd in range(3, 12):
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+        for fd, source in parked.items():
+            os.dup2(source, fd)
+            os.close(source)
+        if nofile:
+            import resource
+            resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
+
+    def connect(self):
+        return socket.create_connection((PROXY, self.port), timeout=WAIT)
+
+    def line(self):
+        """The next line of the log."""
+        while b'\n' not in self.lines:
+            if not select.select([self.log], [], [], WAIT)[0]:
+                raise TimeoutError('no line in the log')
+            more = os.read(self.log, 65536)
+            if not more:
+                raise EOFError('the log has ended')
+            self.lines += more
+        line, self.lines = self.lines.split(b'\n', 1)
+        return json.loads(line)
+
+    def has_line(self):
+        return b'\n' in self.lines or bool(select.select([self.log], [], [], 0)[0])
+
+    def cpu_ticks(self):
+        with open(f'/proc/{self.process.pid}/stat') as f:
+            fields = f.read().rsplit(')', 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    def stop(self, status=0):
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(WAIT)
+        self.listener.close()
+        os.close(self.log)
+        if code != status:
+            raise AssertionError(f'the worker ended with {code}')
+
+
+def read_head(sock):
+    """Status and text of an answer's head; not a byte more is read."""
+    head = b''
+    while not head.endswith(b'\r\n\r\n'):
+        byte = sock.recv(1)
+        if not byte:
+            return 0, head
+        head += byte
+    return int(head.split(b' ')[1]), head
+
+
+def read_all(sock):
+    data = b''
+    while True:
+        try:
+            more = sock.recv(65536)
+        except ConnectionResetError:
+            return data
+        if not more:
+            return data
+        data += more
+
+
+def connect_request(target, extra=b''):
+    host = target.encode('latin-1') if isinstance(target, str) else target
+    return b'CONNECT ' + host + b' HTTP/1.1\r\nHost: ' + host + b'\r\n' + extra + b'\r\n'
