@@ -44,7 +44,7 @@ static int empty_directory(int run, int *ret_fd, struct error *err)
 	char name[32];
 	(void) snprintf(name, sizeof(name), ".root-%016llx", (unsigned long long) random);
 
-	if (mkdirat(run, name, 0) < 0)
+	if (mkdirat(run, name, 0500) < 0) /* the keeper has no CAP_DAC_OVERRIDE by which to enter one of mode 0 */
 		return error_set(err, errno, "make the worker's empty root");
 	_cleanup_close_ int fd = openat(run, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int failure = fd < 0 ? errno : 0;
