@@ -33,28 +33,28 @@ static const struct setting ipv4[] = {
  * enough. And on `default` those by which an interface that somebody adds would lead anywhere. No more than these: a
  * file under /proc/sys is 10 us, and all of them together would be a third of making a link.
  */
-static const struct conf {
+static const struct {
 	const char *name;
 	struct netlink_devconf conf;
 	bool all, dflt;
 } ipv4_conf[] = {
-	{ "forwarding", { IPV4_DEVCONF_FORWARDING, 0 }, .dflt = true }, /* on `all` it is ip_forward */
-	{ "route_localnet", { IPV4_DEVCONF_ROUTE_LOCALNET, 0 }, .all = true, .dflt = true },
-	{ "rp_filter", { IPV4_DEVCONF_RP_FILTER, 1 }, .all = true, .dflt = true }, /* strict: no other sources */
-	{ "proxy_arp", { IPV4_DEVCONF_PROXY_ARP, 0 }, .all = true, .dflt = true },
-	{ "accept_redirects", { IPV4_DEVCONF_ACCEPT_REDIRECTS, 0 }, .all = true, .dflt = true },
-	{ "send_redirects", { IPV4_DEVCONF_SEND_REDIRECTS, 0 }, .all = true },
-	{ "secure_redirects", { IPV4_DEVCONF_SECURE_REDIRECTS, 1 } }, /* 1 accepts fewer */
-	{ "accept_local", { IPV4_DEVCONF_ACCEPT_LOCAL, 0 }, .all = true },
-	{ "src_valid_mark", { IPV4_DEVCONF_SRC_VMARK, 0 }, .all = true },
-	{ "arp_ignore", { IPV4_DEVCONF_ARP_IGNORE, 2 }, .all = true }, /* its own address, to its own subnet */
-	{ "arp_announce", { IPV4_DEVCONF_ARP_ANNOUNCE, 2 }, .all = true },
-	{ "arp_accept", { IPV4_DEVCONF_ARP_ACCEPT, 0 }, .all = true },
-	{ "log_martians", { IPV4_DEVCONF_LOG_MARTIANS, 0 }, .all = true }, /* the kernel log is not theirs to fill */
-	{ "accept_source_route", { IPV4_DEVCONF_ACCEPT_SOURCE_ROUTE, 0 } },
-	{ "bc_forwarding", { IPV4_DEVCONF_BC_FORWARDING, 0 } },
-	{ "bootp_relay", { IPV4_DEVCONF_BOOTP_RELAY, 0 } },
-	{ "proxy_arp_pvlan", { IPV4_DEVCONF_PROXY_ARP_PVLAN, 0 } },
+	{ "forwarding", { IPV4_DEVCONF_FORWARDING, 0 }, false, true }, /* on `all` it is ip_forward */
+	{ "route_localnet", { IPV4_DEVCONF_ROUTE_LOCALNET, 0 }, true, true },
+	{ "rp_filter", { IPV4_DEVCONF_RP_FILTER, 1 }, true, true }, /* strict: no other sources */
+	{ "proxy_arp", { IPV4_DEVCONF_PROXY_ARP, 0 }, true, true },
+	{ "accept_redirects", { IPV4_DEVCONF_ACCEPT_REDIRECTS, 0 }, true, true },
+	{ "send_redirects", { IPV4_DEVCONF_SEND_REDIRECTS, 0 }, true, false },
+	{ "accept_local", { IPV4_DEVCONF_ACCEPT_LOCAL, 0 }, true, false },
+	{ "src_valid_mark", { IPV4_DEVCONF_SRC_VMARK, 0 }, true, false },
+	{ "arp_ignore", { IPV4_DEVCONF_ARP_IGNORE, 2 }, true, false }, /* its own address, to its own subnet */
+	{ "arp_announce", { IPV4_DEVCONF_ARP_ANNOUNCE, 2 }, true, false },
+	{ "arp_accept", { IPV4_DEVCONF_ARP_ACCEPT, 0 }, true, false },
+	{ "log_martians", { IPV4_DEVCONF_LOG_MARTIANS, 0 }, true, false }, /* the kernel log is not theirs to fill */
+	{ "secure_redirects", { IPV4_DEVCONF_SECURE_REDIRECTS, 1 }, false, false }, /* 1 accepts fewer */
+	{ "accept_source_route", { IPV4_DEVCONF_ACCEPT_SOURCE_ROUTE, 0 }, false, false },
+	{ "bc_forwarding", { IPV4_DEVCONF_BC_FORWARDING, 0 }, false, false },
+	{ "bootp_relay", { IPV4_DEVCONF_BOOTP_RELAY, 0 }, false, false },
+	{ "proxy_arp_pvlan", { IPV4_DEVCONF_PROXY_ARP_PVLAN, 0 }, false, false },
 };
 
 /* The kernel hands these on from `all` to `default` and the interfaces there are (addrconf.c). */
