@@ -124,6 +124,36 @@ static int build_filter(struct create *c, struct error *err)
 	return r < 0 ? error_wrap(err, "seccomp filter") : 0;
 }
 
+struct rivalry {
+	const struct record *ours;
+	struct error *err;
+};
+
+static int find_rival(const struct record *record, void *arg)
+{
+	const struct rivalry *rivalry = arg;
+	const struct record *ours = rivalry->ours;
+	if (strcmp(record->key, ours->key) != 0 || strcmp(record->id, ours->id) == 0 ||
+		record->state != RECORD_GUARDED || strcmp(record->policy, ours->policy) == 0 || !record_alive(record))
+		return 0;
+	(void) error_say(rivalry->err, EEXIST,
+		"container %s in the same network namespace has policy %s; its keeper is gone, and it must not come by "
+		"the egress of another "
+		"policy",
+		record->id, record->policy);
+	return error_close(rivalry->err);
+}
+
+/*
+ * A killed keeper leaves its containers without egress, and nobody to compare policies with: a new keeper in their
+ * namespace gives them what its policy allows.
+ */
+static int check_rivals(struct create *c, struct error *err)
+{
+	struct rivalry rivalry = { .ours = &c->record, .err = err };
+	return record_each(c->place.run, find_rival, &rivalry, err);
+}
+
 static int start_keeper(struct create *c, bool had_keeper, struct error *err)
 {
 	int r = make_link(c, err);
@@ -138,6 +168,8 @@ static int start_keeper(struct create *c, bool had_keeper, struct error *err)
 	if (r == 0)
 		r = build_filter(c, err);
 	sweep_run(c->place.run);
+	if (r == 0)
+		r = check_rivals(c, err);
 	timings_mark(c->timings, "filter");
 	if (r == 0)
 		r = launch_prove(&c->launch, &c->plan, &c->link, err);
