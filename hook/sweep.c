@@ -58,15 +58,16 @@ static bool has_suffix(const char *name, size_t stem, const char *suffix)
 	return strlen(name) == stem + strlen(suffix) && strcmp(name + stem, suffix) == 0;
 }
 
-/* A guarded container's record is its keeper's to remove while there is one. */
+/* A number that nobody has settles it; else, where there is a keeper, a record is its to remove when that init ends. */
 static int sweep_record(const struct record *record, void *arg)
 {
 	int run = *(int *) arg;
 	char lock[RUNDIR_KEY_SIZE + 8];
 	(void) snprintf(lock, sizeof(lock), "%s.lock", record->key);
 
+	bool dead = kill(record->pid, 0) < 0 && errno == ESRCH;
 	bool kept = record->state == RECORD_GUARDED && faccessat(run, lock, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	if (!kept && !record_alive(record))
+	if (dead || (!kept && !record_alive(record)))
 		record_remove(run, record->id);
 	return 0;
 }
