@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keeper's life: joins, commits, ends, deaths."""
+
+import os
+import signal
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harness
+from harness import ControlError, KeeperTest, alive, until, wait_ended
+
+
+class Life(KeeperTest):
+    def test_serves_until_init_ends(self):
+        keeper = self.keeper()
+        container = keeper.begin()
+        self.assertIn(b" 403 ", keeper.ask())
+        status = keeper.status()
+        self.assertEqual((status["state"], status["containers"], status["restarts"]), (harness.RUNNING, 1, 0))
+        self.assertEqual(status["denied"], 1)
+        worker = status["worker_pid"]
+        container.kill()
+        self.assertLess(self.assertEnded(keeper), 1)
+        self.assertFalse(alive(worker))
+        self.assertRefused(keeper.address)
+        self.assertEqual(os.listdir(keeper.log), ["c1.log"])
+
+    def test_connection_lost_before_commit(self):
+        keeper = self.keeper()
+        container = keeper.container("c1")
+        keeper.take_lock()
+        keeper.hook.join(container, keeper.image)
+        keeper.hook.probe(keeper.address)
+        worker = keeper.worker()
+        keeper.hook.close()
+        keeper.drop_lock()
+        keeper.wait_end()
+        self.assertFalse(alive(worker))
+        self.assertEqual(os.listdir(keeper.run), ["c1.json"])  # the hook's own, whose init lives
+
+    def test_hook_that_never_joins(self):
+        keeper = self.keeper()
+        keeper.hook.close()
+        self.assertEnded(keeper)
+
+    def test_second_container(self):
+        keeper = self.keeper()
+        first = keeper.begin()
+        second = keeper.container("c2")
+        control = keeper.connect()
+        control.join(second, keeper.image)
+        control.probe(keeper.address)
+        control.commit()
+        control.close()
+        self.assertEqual(keeper.status()["containers"], 2)
+        first.kill()
+        until(lambda: os.listdir(keeper.run).count("c1.json") == 0, "c1.json unlinked")
+        self.assertIn(b" 403 ", keeper.ask())
+        self.assertEqual(keeper.status()["containers"], 1)
+        second.kill()
+        self.assertEnded(keeper)
+
+    def test_another_policy(self):
+        keeper = self.keeper()
+        keeper.begin()
+        other = keeper.compile({"allow": ["other.example"]})
+        control = keeper.connect()
+        with self.assertRaises(ControlError) as caught:
+            control.join(keeper.container("c2"), other)
+        self.assertTrue(caught.exception.closed)
+        self.assertIn("another policy", caught.exception.text)
+        control.close()
+        os.close(other)
+        self.assertEqual(keeper.status()["containers"], 1)
+
+    def test_same_id_twice(self):
+        keeper = self.keeper()
+        keeper.begin()
+        control = keeper.connect()
+        with self.assertRaises(ControlError) as caught:
+            control.join(keeper.container("c1"), keeper.image)
+        self.assertTrue(caught.exception.closed)
+        control.close()
+
+    def test_twenty_at_once(self):
+        keeper = self.keeper()
+        first = keeper.begin()
+        controls = [keeper.connect() for _ in range(20)]
+        containers = [keeper.container("n%d" % i) for i in range(20)]
+        for control, container in zip(controls, containers):
+            control.send(harness.JOIN, container.id.encode(), fds=(container.pidfd, keeper.image))
+        for control in controls:
+            control.receive(harness.OK)
+        socks = []
+        for control in controls:
+            sock = socket.socket()
+            sock.bind(("127.0.0.1", 0))
+            control.send(harness.PROBE, value=sock.getsockname()[1])
+            socks.append(sock)
+        for control, sock in zip(controls, socks):
+            control.receive(harness.OK)
+            sock.connect(keeper.address)
+            control.receive(harness.READY)
+            sock.close()
+        for control in controls[:10]:
+            control.commit()
+        for control in controls:
+            control.close()
+        until(lambda: keeper.status()["containers"] == 11, "ten not committed are taken back")
+        for container in containers + [first]:
+            container.kill()
+        keeper.wait_end()
+        self.assertEqual(keeper.exit_status, 0)
+
+    def test_leave_is_only_a_hint(self):
+        keeper = self.keeper()
+        keeper.begin()
+        control = keeper.connect()
+        control.leave("c1")
+        self.assertEqual(control.status()["containers"], 1)
+        control.close()
+
+    def test_lock_held_by_a_hook(self):
+        keeper = self.keeper()
+        first = keeper.begin()
+        keeper.take_lock()
+        first.kill()
+        until(lambda: not os.path.exists(os.path.join(keeper.run, "c1.json")), "c1.json unlinked")
+        control = keeper.connect()
+        second = keeper.container("c2")
+        control.join(second, keeper.image)
+        control.probe(keeper.address)
+        control.commit()
+        control.close()
+        keeper.drop_lock()
+        self.assertIn(b" 403 ", keeper.ask())
+        second.kill()
+        self.assertEnded(keeper)
+
+    def test_lock_dropped_without_a_join(self):
+        keeper = self.keeper()
+        first = keeper.begin()
+        keeper.take_lock()
+        first.kill()
+        until(lambda: not os.path.exists(os.path.join(keeper.run, "c1.json")), "c1.json unlinked")
+        keeper.drop_lock()
+        self.assertEnded(keeper, timeout=1)
+
+    def test_not_a_request(self):
+        keeper = self.keeper()
+        keeper.begin()
+        for send in (lambda c: c.sock.send(b"x"), lambda c: c.sock.send(b"x" * 9000), lambda c: c.send(harness.OK),
+                     lambda c: c.send(harness.JOIN, b"c2"), lambda c: c.send(harness.LEAVE, b"../x"),
+                     lambda c: c.send(harness.STATUS, fds=[0]), lambda c: c.send(harness.PROBE, value=65536)):
+            control = keeper.connect()
+            send(control)
+            with self.assertRaises(ConnectionResetError):
+                control.receive(harness.OK)
+            control.close()
+        self.assertEqual(keeper.status()["containers"], 1)
+
+    def test_not_a_pidfd(self):
+        keeper = self.keeper()
+        with open("/dev/null") as null:
+            keeper.hook.send(harness.JOIN, b"c1", fds=(null.fileno(), keeper.image))
+            with self.assertRaises(ControlError):
+                keeper.hook.receive(harness.OK)
+
+    def test_log_that_is_a_symlink(self):
+        keeper = self.keeper()
+        os.symlink("/etc/passwd", os.path.join(keeper.log, "c1.log"))
+        with self.assertRaises(ControlError) as caught:
+            keeper.hook.join(keeper.container("c1"), keeper.image)
+        self.assertIn("c1.log", caught.exception.text)
+        self.assertFalse(caught.exception.closed)
+
+
+class Death(KeeperTest):
+    def test_worker_killed(self):
+        keeper = self.keeper()
+        keeper.begin()
+        worker = keeper.worker()
+        os.kill(worker, signal.SIGKILL)
+        start = time.monotonic()
+        self.assertIn(b" 403 ", keeper.ask())
+        self.assertLess(time.monotonic() - start, 0.1)
+        status = keeper.status()
+        self.assertNotEqual(status["worker_pid"], worker)
+        self.assertEqual((status["restarts"], status["state"]), (1, harness.RUNNING))
+
+    def test_none_refused_while_workers_die(self):
+        keeper = self.keeper()
+        keeper.begin()
+        for _ in range(4):
+            worker = keeper.worker()
+            os.kill(worker, signal.SIGKILL)
+            socks = [socket.create_connection(keeper.address, timeout=harness.TIMEOUT) for _ in range(50)]
+            until(lambda: keeper.worker() not in (0, worker), "another worker")
+            self.assertIn(b" 403 ", keeper.ask())
+            for sock in socks:
+                sock.close()
+
+    def test_five_deaths(self):
+        keeper = self.keeper()
+        container = keeper.begin()
+        worker = 0
+        for _ in range(5):
+            until(lambda: keeper.worker() != worker, "another worker")
+            worker = keeper.worker()
+            os.kill(worker, signal.SIGKILL)
+        until(lambda: keeper.status()["state"] == harness.FAILED, "failed")
+        self.assertRefused(keeper.address)
+        control = keeper.connect()
+        with self.assertRaises(ControlError) as caught:
+            control.join(keeper.container("c2"), keeper.image)
+        self.assertTrue(caught.exception.closed)
+        self.assertIn("died 5 times", caught.exception.text)
+        control.close()
+        container.kill()
+        keeper.wait_end()
+
+    def test_keeper_killed(self):
+        keeper = self.keeper()
+        keeper.begin()
+        worker = os.pidfd_open(keeper.worker())
+        with socket.create_connection(keeper.address, timeout=harness.TIMEOUT) as stalled:
+            os.kill(keeper.pid, signal.SIGKILL)
+            self.assertLess(wait_ended(worker, "worker", 1), 1)
+            with self.assertRaises(ConnectionResetError):
+                stalled.recv(1)
+        self.assertRefused(keeper.address)
+        os.close(worker)
+
+    def test_dead_workers_connections_are_logged(self):
+        keeper = self.keeper()
+        keeper.begin()
+        with socket.create_connection(keeper.address, timeout=harness.TIMEOUT) as sock:
+            sock.sendall(b"CONNECT listed.example:443 HTTP/1.1\r\n")
+            until(lambda: keeper.status()["open"] == 1, "accepted")
+            worker = keeper.worker()
+            os.kill(worker, signal.SIGKILL)
+            with self.assertRaises(ConnectionResetError):
+                sock.recv(1)
+        until(lambda: keeper.worker() not in (0, worker), "another worker")
+        with open(os.path.join(keeper.log, "c1.log")) as log:
+            lines = log.read().splitlines()
+        self.assertEqual(len(lines), 1)
+        self.assertIn('"reason":"worker-died"', lines[0])
+        self.assertEqual(keeper.status()["open"], 0)
+
+
+class Privilege(KeeperTest):
+    def status_of(self, pid):
+        with open("/proc/%d/status" % pid) as file:
+            return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+    def test_keeper(self):
+        keeper = self.keeper()
+        keeper.begin()
+        status = self.status_of(keeper.pid)
+        want = "%016x" % sum(1 << cap for cap in (5, 6, 7, 18))  # KILL SETGID SETUID SYS_CHROOT
+        for name in ("CapPrm", "CapEff", "CapBnd"):
+            self.assertEqual(status[name], want, name)
+        self.assertEqual((status["CapInh"], status["CapAmb"], status["NoNewPrivs"]), ("0" * 16, "0" * 16, "1"))
+
+    def test_worker(self):
+        keeper = self.keeper()
+        keeper.begin()
+        worker = keeper.worker()
+        status = self.status_of(worker)
+        uid = str(0x70000000 + keeper.pid)
+        self.assertEqual(status["Uid"].split(), [uid] * 4)
+        self.assertEqual(status["Gid"].split(), [uid] * 4)
+        self.assertEqual(status["Groups"].strip(), "")
+        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            self.assertEqual(status[name], "0" * 16, name)
+        self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+        self.assertEqual(os.listdir("/proc/%d/root" % worker), [])
+        self.assertEqual(os.stat("/proc/%d/environ" % worker).st_uid, 0)  # not dumpable: proc(5)
+        with open("/proc/%d/environ" % worker) as file:
+            self.assertEqual(file.read(), "")
+
+
+if __name__ == "__main__":
+    harness.main()
