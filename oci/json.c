@@ -28,6 +28,7 @@ struct builder {
 	yajl_handle yajl;
 	struct error *err;
 	bool failed;   /* err says why */
+	bool at_end;   /* all text is yajl's: what it counts as consumed is no longer ours */
 	size_t end;    /* of the last token */
 	uint32_t line; /* where end is */
 	size_t depth;
@@ -137,11 +138,16 @@ static size_t skip_to_token(const struct json *json, size_t at, uint32_t *line)
 	return at;
 }
 
+static size_t consumed(const struct builder *b)
+{
+	return b->at_end ? b->json->len : yajl_get_bytes_consumed(b->yajl);
+}
+
 /* Takes the token that yajl has just read: returns where it starts, and moves on to its end. */
 static size_t take_token(struct builder *b)
 {
 	size_t start = skip_to_token(b->json, b->end, &b->line);
-	b->end = yajl_get_bytes_consumed(b->yajl);
+	b->end = consumed(b);
 	return start;
 }
 
@@ -408,14 +414,22 @@ static void yajl_do_free(void *ctx, void *p)
 	free(p);
 }
 
+/* Nothing but white space and comments. */
+static int complain_empty(struct builder *b, size_t at)
+{
+	return json_complain_at(b->json, at, b->err, "is empty, expected an object");
+}
+
 /* yajl's own words, at the token that it did not like. */
 static int complain_syntax(struct builder *b)
 {
-	size_t consumed = yajl_get_bytes_consumed(b->yajl);
 	uint32_t line = b->line;
 	size_t at = skip_to_token(b->json, b->end, &line);
-	if (consumed > b->end && consumed <= at)
-		at = consumed - 1; /* a comma or colon too many */
+	if (!b->json->root && at == b->json->len)
+		return complain_empty(b, at);
+	size_t last = consumed(b) - 1;
+	if (consumed(b) > b->end && last < at && strchr(",:", b->json->text[last]))
+		at = last; /* a comma or colon too many */
 
 	unsigned char *said = yajl_get_error(b->yajl, 0, NULL, 0);
 	char words[128];
@@ -430,8 +444,8 @@ static int check_end(struct builder *b)
 {
 	struct json *json = b->json;
 	size_t at = skip_to_token(json, b->end, &b->line);
-	if (!json->root) /* nothing but white space and comments */
-		return json_complain_at(json, at, b->err, "is empty, expected an object");
+	if (!json->root)
+		return complain_empty(b, at);
 	if (at != json->len) /* yajl takes a comment without an end for its end */
 		return json_complain_at(json, at, b->err, "more behind the object, expected its end");
 	return 0;
@@ -441,13 +455,13 @@ static int build(struct builder *b)
 {
 	const unsigned char *text = (const unsigned char *) b->json->text;
 	yajl_status status = yajl_parse(b->yajl, text, b->json->len);
-	if (status == yajl_status_ok && !b->failed)
+	if (status == yajl_status_ok && !b->failed) {
+		b->at_end = true;
 		status = yajl_complete_parse(b->yajl);
+	}
 	if (b->failed)
 		return b->err ? b->err->code : -EINVAL;
-	if (status != yajl_status_ok && (b->json->root || b->json->len > b->end))
-		return complain_syntax(b);
-	return check_end(b);
+	return status == yajl_status_ok ? check_end(b) : complain_syntax(b);
 }
 
 int json_parse(const char *file, const char *text, size_t len, bool comments, struct json **ret, struct error *err)

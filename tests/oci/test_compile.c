@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/policy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "tests/oci/test.h"
+
+static int compile(const char *text, size_t len, struct image **ret, struct error *err)
+{
+	_cleanup_free_ char *copy = copy_of(text, len); /* the image must not point into it */
+	return policy_compile("F", "name", copy, len, IMAGE_ON_FAILURE_OPEN, ret, err);
+}
+
+static struct image *good(const char *text)
+{
+	struct image *image = NULL;
+	const struct image *checked = NULL;
+	struct error err = { 0 };
+	if (compile(text, strlen(text), &image, &err) < 0 || image_check(image, image->size, &checked, &err) < 0)
+		fail_msg("%s: %s", text, err.msg);
+	assert_ptr_equal(checked, image);
+	return image;
+}
+
+static void test_defaults(void **state)
+{
+	(void) state;
+	struct image *image = good("{}");
+	assert_int_equal(image->proxy, IMAGE_PROXY_BUILTIN);
+	assert_int_equal(image->link, IMAGE_LINK_AUTO);
+	assert_int_equal(image->on_failure, IMAGE_ON_FAILURE_OPEN);
+	assert_int_equal(image->startup_timeout_ms, 10000);
+	assert_int_equal(image->limits.connections, 256);
+	assert_int_equal(image->limits.head_bytes, 16384);
+	assert_int_equal(image->limits.head_timeout_ms, 10000);
+	assert_int_equal(image->limits.resolve_timeout_ms, 10000);
+	assert_int_equal(image->limits.connect_timeout_ms, 10000);
+	assert_int_equal(image->limits.idle_timeout_ms, 600000);
+	assert_int_equal(image->limits.log_bytes, 4 << 20);
+	assert_string_equal(image_string(image, image->name), "name");
+	assert_string_equal(image_string(image, image->file), "F");
+	assert_int_equal(image->allow.count, 0);
+	assert_int_equal(image->deny.count, 0);
+	assert_int_equal(image->networks.count, 0);
+	const uint16_t *ports = image_records(image, image->ports);
+	assert_int_equal(image->ports.count, 2);
+	assert_int_equal(ports[0], 80);
+	assert_int_equal(ports[1], 443);
+	free(image);
+
+	struct error err = { 0 };
+	assert_int_equal(policy_compile("F", "n", "{}", 2, IMAGE_ON_FAILURE_CLOSED, &image, &err), 0);
+	assert_int_equal(image->on_failure, IMAGE_ON_FAILURE_CLOSED);
+	free(image);
+}
+
+static void test_plain_keys(void **state)
+{
+	(void) state;
+	struct image *image =
+		good("// comments are fine\n{\"version\":1,\"ports\":[65535,1,443,1],\"link\":\"socket\","
+		     "\"on_failure\":\"closed\",\"startup_timeout_ms\":600000,\"limits\":{\"connections\":3000,"
+		     "\"head_bytes\":1024,\"head_timeout_ms\":100,\"resolve_timeout_ms\":101,"
+		     "\"connect_timeout_ms\":102,\"idle_timeout_ms\":1000,\"log_bytes\":1073741824}}");
+	assert_int_equal(image->link, IMAGE_LINK_SOCKET);
+	assert_int_equal(image->on_failure, IMAGE_ON_FAILURE_CLOSED);
+	assert_int_equal(image->startup_timeout_ms, 600000);
+	assert_int_equal(image->limits.connections, 3000);
+	assert_int_equal(image->limits.head_bytes, 1024);
+	assert_int_equal(image->limits.head_timeout_ms, 100);
+	assert_int_equal(image->limits.resolve_timeout_ms, 101);
+	assert_int_equal(image->limits.connect_timeout_ms, 102);
+	assert_int_equal(image->limits.idle_timeout_ms, 1000);
+	assert_int_equal(image->limits.log_bytes, 1u << 30);
+	const uint16_t *ports = image_records(image, image->ports);
+	assert_int_equal(image->ports.count, 3);
+	assert_int_equal(ports[0], 1);
+	assert_int_equal(ports[1], 443);
+	assert_int_equal(ports[2], 65535);
+	free(image);
+}
+
+static void expect_rule(const struct image *image, const struct image_rule *rule, enum image_rule_kind kind,
+	const char *key, size_t key_len, uint16_t port, uint32_t line, const char *text)
+{
+	assert_int_equal(rule->kind, kind);
+	assert_int_equal(rule->key.len, key_len);
+	assert_memory_equal(image_string(image, rule->key), key, key_len + 1);
+	assert_int_equal(rule->port, port);
+	assert_int_equal(rule->line, line);
+	assert_string_equal(image_string(image, rule->text), text);
+}
+
+static void test_rules(void **state)
+{
+	(void) state;
+	struct image *image = good("{\"allow\":[\n"
+				   "\"[2001:4860::8]:53\",\n"
+				   "\"8.8.8.8\",\n"
+				   "\"*.Example.com\",\n"
+				   "\"b.example.com:8443\",\n"
+				   "\"B.Example.com.\",\n"
+				   "\"b.example.com\", \"b.example.com:8443\",\n"
+				   "\"z.org\", \"*.a.example.com\"],\n"
+				   "\"deny\":[\"127.0.0.1\",\"localhost\",\"x.example.com:1\"]}");
+	const struct image_rule *allow = image_records(image, image->allow);
+	assert_int_equal(image->allow.count, 7);
+	expect_rule(image, &allow[0], IMAGE_RULE_NAME, "z.org", 5, 0, 8, "z.org");
+	expect_rule(image, &allow[1], IMAGE_RULE_NAME, "b.example.com", 13, 0, 6, "B.Example.com.");
+	expect_rule(image, &allow[2], IMAGE_RULE_NAME, "b.example.com", 13, 8443, 5, "b.example.com:8443");
+	expect_rule(image, &allow[3], IMAGE_RULE_WILDCARD, "example.com", 11, 0, 4, "*.Example.com");
+	expect_rule(image, &allow[4], IMAGE_RULE_WILDCARD, "a.example.com", 13, 0, 8, "*.a.example.com");
+	expect_rule(image, &allow[5], IMAGE_RULE_ADDRESS4, "\x08\x08\x08\x08", 4, 0, 3, "8.8.8.8");
+	expect_rule(image, &allow[6], IMAGE_RULE_ADDRESS6, "\x20\x01\x48\x60\0\0\0\0\0\0\0\0\0\0\0\x08", 16, 53, 2,
+		"[2001:4860::8]:53");
+	const struct image_rule *deny = image_records(image, image->deny);
+	assert_int_equal(image->deny.count, 3);
+	expect_rule(image, &deny[0], IMAGE_RULE_NAME, "localhost", 9, 0, 9, "localhost");
+	expect_rule(image, &deny[1], IMAGE_RULE_NAME, "x.example.com", 13, 1, 9, "x.example.com:1");
+	expect_rule(image, &deny[2], IMAGE_RULE_ADDRESS4, "\x7f\0\0\x01", 4, 0, 9, "127.0.0.1");
+	free(image);
+}
+
+static void test_networks(void **state)
+{
+	(void) state;
+	struct image *image = good("{\"allow\":[\"10.1.2.3\",\"localhost\",\"[::1]\"],\n"
+				   "\"networks\":[\"::1/128\",\"10.0.0.0/8\",\n\"::1\",\"10.0.0.0/16\"]}");
+	const struct image_network *networks = image_records(image, image->networks);
+	assert_int_equal(image->networks.count, 3);
+	assert_int_equal(networks[0].family, AF_INET);
+	assert_int_equal(networks[0].prefix, 8);
+	assert_int_equal(networks[0].line, 2);
+	assert_int_equal(networks[1].prefix, 16);
+	assert_int_equal(networks[1].line, 3);
+	assert_int_equal(networks[2].family, AF_INET6);
+	assert_int_equal(networks[2].prefix, 128);
+	assert_int_equal(networks[2].bytes[15], 1);
+	assert_string_equal(image_string(image, networks[2].text), "::1/128");
+	free(image);
+}
+
+static void test_external(void **state)
+{
+	(void) state;
+	struct image *image = good("{\"proxy\":{\"command\":[\"/usr/bin/squid\",\"-N\",\"\",\"{port}\"],\"port\":3128,"
+				   "\"user\":\"proxy\",\"stop_timeout_ms\":60000}}");
+	assert_int_equal(image->proxy, IMAGE_PROXY_EXTERNAL);
+	assert_int_equal(image->external.port, 3128);
+	assert_int_equal(image->external.stop_timeout_ms, 60000);
+	assert_string_equal(image_string(image, image->external.user), "proxy");
+	assert_int_equal(image->external.argv.count, 4);
+	const struct image_text *argv = image_records(image, image->external.argv);
+	assert_string_equal(image_string(image, argv[0]), "/usr/bin/squid");
+	assert_string_equal(image_string(image, argv[2]), "");
+	assert_string_equal(image_string(image, argv[3]), "{port}");
+	assert_int_equal(image->ports.count, 0);
+	free(image);
+
+	image = good("{\"proxy\":{\"command\":[\"/p\"]}}");
+	assert_int_equal(image->external.port, 0);
+	assert_int_equal(image->external.stop_timeout_ms, 2000);
+	assert_string_equal(image_string(image, image->external.user), "");
+	free(image);
+}
+
+static void test_bad(void **state)
+{
+	(void) state;
+#define BESIDE "cannot stand beside \"proxy\": the external proxy decides alone; remove one of the two"
+	static const struct {
+		const char *text;
+		const char *message;
+	} rows[] = {
+		{ "[]", "F:1:1: is no object, expected {" },
+		{ "{\"version\":2}", "F:1:12: version: is 2, expected 1" },
+		{ "{\"version\":\"1\"}", "F:1:12: version: is a string, expected 1" },
+		{ "{\n  \"alow\": []}", "F:2:3: alow: unknown key, did you mean \"allow\"?" },
+		{ "{\"allow\":null}", "F:1:10: allow: is null, expected an array of strings" },
+		{ "{\"allow\":[\"a.example.com\",7]}", "F:1:27: allow[1]: is a number, expected a string" },
+		{ "{\"deny\":\"x.example.com\"}", "F:1:9: deny: is a string, expected an array of strings" },
+		{ "{\"ports\":[]}", "F:1:10: ports: is empty, expected a non-empty array of integers from 1 to 65535" },
+		{ "{\"ports\":[443,65536]}", "F:1:15: ports[1]: is 65536, expected an integer from 1 to 65535" },
+		{ "{\"ports\":[4295033271]}", "F:1:11: ports[0]: is 4295033271, expected an integer from 1 to 65535" },
+		{ "{\"ports\":[\"443\"]}", "F:1:11: ports[0]: is a string, expected a number" },
+		{ "{\"link\":\"tap\"}", "F:1:9: link: is \"tap\", expected \"auto\" or \"veth\" or \"socket\"" },
+		{ "{\"on_failure\":\"ignore\"}", "F:1:15: on_failure: is \"ignore\", expected \"open\" or \"closed\"" },
+		{ "{\"startup_timeout_ms\":99}",
+			"F:1:23: startup_timeout_ms: is 99, expected an integer from 100 to 600000" },
+		{ "{\"limits\":{\"connections\":0}}",
+			"F:1:26: limits.connections: is 0, expected an integer from 1 to 3000" },
+		{ "{\"limits\":{\"conections\":1}}",
+			"F:1:12: limits.conections: unknown key, did you mean \"connections\"?" },
+		{ "{\"limits\":[]}", "F:1:11: limits: is an array, expected an object" },
+		{ "{\"networks\":[\"10.0.0.1/8\"]}",
+			"F:1:14: networks[0]: \"10.0.0.1/8\": the address has bits set behind the prefix" },
+		{ "{\"networks\":[\"0.0.0.0/0\"]}",
+			"F:1:14: networks[0]: \"0.0.0.0/0\": everything: name the ranges that are meant" },
+		{ "{\"allow\":[\"169.254.169.254:80\"]}",
+			"F:1:11: allow[0]: \"169.254.169.254:80\": lies in 169.254.0.0/16, which is refused unless "
+			"\"networks\" lists it" },
+		{ "{\"allow\":[\"10.1.2.3\"],\"networks\":[\"10.1.3.0/24\"]}",
+			"F:1:11: allow[0]: \"10.1.2.3\": lies in 10.0.0.0/8, which is refused unless \"networks\" "
+			"lists it" },
+		{ "{\"allow\":[\"a.LocalHost.\"]}",
+			"F:1:11: allow[0]: \"a.LocalHost.\": the host's own loopback, which is refused unless "
+			"\"networks\" lists it" },
+		{ "{\"allow\":[\"\\u001b[2J\"]}",
+			"F:1:11: allow[0]: \"\\x1b[2J\": the host has a byte that no host name has: letters, digits, "
+			"hyphen, underscore and dot" },
+		{ "{\"proxy\":{}}", "F:1:10: proxy: command: is missing, expected an array of strings" },
+		{ "{\"proxy\":{\"command\":[]}}",
+			"F:1:21: proxy.command: has 0 elements, expected an array of strings, 1 to 1024" },
+		{ "{\"proxy\":{\"command\":[\"squid\"]}}",
+			"F:1:22: proxy.command[0]: is \"squid\", expected the program's absolute path" },
+		{ "{\"proxy\":{\"command\":[\"/p\"],\"user\":\"a:b\"}}",
+			"F:1:35: proxy.user: is \"a:b\", expected the name of a user" },
+		{ "{\"proxy\":{\"command\":[\"/p\"],\"port\":0}}",
+			"F:1:35: proxy.port: is 0, expected an integer from 1 to 65535" },
+		{ "{\"proxy\":{\"command\":[\"/p\"]},\"allow\":[]}", "F:1:29: allow: " BESIDE },
+		{ "{\"deny\":[],\"proxy\":{\"command\":[\"/p\"]}}", "F:1:2: deny: " BESIDE },
+		{ "{\"proxy\":{\"command\":[\"/p\"]},\"ports\":[80]}", "F:1:29: ports: " BESIDE },
+		{ "{\"proxy\":{\"command\":[\"/p\"]},\"networks\":[]}", "F:1:29: networks: " BESIDE },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct image *image = NULL;
+		struct error err = { 0 };
+		if (compile(rows[i].text, strlen(rows[i].text), &image, &err) != -EINVAL)
+			fail_msg("%s: accepted", rows[i].text);
+		assert_null(image);
+		assert_message(&err, rows[i].message);
+	}
+}
+
+static void test_equal_bytes(void **state)
+{
+	(void) state;
+	static const char text[] = "{\"allow\":[\"a.example.com\",\"*.b.example.com:1\",\"8.8.8.8\"],\"ports\":[1,2,3],"
+				   "\"networks\":[\"10.0.0.0/8\"]}";
+	struct image *a = good(text);
+	/* freed memory that is not 0 must not show in the padding of the next image */
+	void *dirt = malloc(a->size);
+	memset(dirt, 0xa5, a->size);
+	free(dirt);
+	struct image *b = good(text);
+	assert_int_equal(a->size, b->size);
+	assert_memory_equal(a, b, a->size);
+	free(b);
+
+	struct error err = { 0 };
+	assert_int_equal(policy_compile("F", "other", text, strlen(text), IMAGE_ON_FAILURE_OPEN, &b, &err), 0);
+	assert_true(a->size != b->size || memcmp(a, b, a->size) != 0);
+	free(b);
+	free(a);
+}
+
+/* Neither the number of entries nor that they are all equal, or sorted the wrong way, makes it slow. */
+static void test_many(void **state)
+{
+	(void) state;
+	size_t n = 200000, size = n * 32 + 100, at;
+	_cleanup_free_ char *text = malloc(size);
+	for (int equal = 0; equal <= 1; equal++) {
+		at = (size_t) snprintf(text, size, "{\"allow\":[");
+		for (size_t i = n; i-- > 0;)
+			at += (size_t) snprintf(text + at, size - at, "\"h%zu.example.com\",\n", equal ? 7 : i);
+		(void) snprintf(text + at, size - at, "\"last.example.com\"]}");
+		struct image *image = good(text);
+		assert_int_equal(image->allow.count, equal ? 2 : n + 1);
+		free(image);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_plain_keys),
+		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_external),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_equal_bytes),
+		cmocka_unit_test(test_many),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/image.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "oci/policy.h"
+#include "tests/oci/test.h"
+
+static struct image *compile(const char *text)
+{
+	struct image *image = NULL;
+	struct error err = { 0 };
+	if (policy_compile("F", "name", text, strlen(text), IMAGE_ON_FAILURE_OPEN, &image, &err) < 0)
+		fail_msg("%s", err.msg);
+	return image;
+}
+
+static const char builtin[] = "{\"allow\":[\"a.example.com\",\"b.example.com\",\"8.8.8.8\",\"*.c.example.com\"],"
+			      "\"deny\":[\"d.example.com\"],\"networks\":[\"10.0.0.0/8\",\"::1/128\"]}";
+static const char external[] = "{\"proxy\":{\"command\":[\"/p\",\"x\"],\"user\":\"u\"}}";
+
+static struct image_rule *rules(struct image *image)
+{
+	return (void *) ((char *) image + image->allow.offset);
+}
+
+static struct image_network *networks(struct image *image)
+{
+	return (void *) ((char *) image + image->networks.offset);
+}
+
+static uint16_t *ports(struct image *image)
+{
+	return (void *) ((char *) image + image->ports.offset);
+}
+
+static struct image_text *argv(struct image *image)
+{
+	return (void *) ((char *) image + image->external.argv.offset);
+}
+
+static char *bytes(struct image *image, struct image_text text)
+{
+	return (char *) image + text.offset;
+}
+
+/* What somebody could do to an image, and the check must see. */
+#define DAMAGE(what) static void damage_##what(struct image *i)
+DAMAGE(magic)
+{
+	i->magic++;
+}
+DAMAGE(version)
+{
+	i->version++;
+}
+DAMAGE(size_more)
+{
+	i->size++;
+}
+DAMAGE(size_less)
+{
+	i->size--;
+}
+DAMAGE(proxy_zero)
+{
+	i->proxy = 0;
+}
+DAMAGE(proxy_past)
+{
+	i->proxy = 3;
+}
+DAMAGE(link_zero)
+{
+	i->link = 0;
+}
+DAMAGE(link_past)
+{
+	i->link = 4;
+}
+DAMAGE(on_failure)
+{
+	i->on_failure = 3;
+}
+DAMAGE(startup)
+{
+	i->startup_timeout_ms = 0;
+}
+DAMAGE(connections_none)
+{
+	i->limits.connections = 0;
+}
+DAMAGE(connections_many)
+{
+	i->limits.connections = 3001;
+}
+DAMAGE(head)
+{
+	i->limits.head_bytes = UINT32_MAX;
+}
+DAMAGE(log)
+{
+	i->limits.log_bytes = 0;
+}
+DAMAGE(name_far)
+{
+	i->name.offset = UINT32_MAX;
+}
+DAMAGE(name_long)
+{
+	i->name.len = UINT32_MAX;
+}
+DAMAGE(name_wraps)
+{
+	i->name = (struct image_text){ UINT32_MAX, UINT32_MAX };
+}
+DAMAGE(name_in_header)
+{
+	i->name = (struct image_text){ 0, 0 };
+}
+DAMAGE(name_open)
+{
+	i->name.len--;
+}
+DAMAGE(name_nul)
+{
+	bytes(i, i->name)[1] = '\0';
+}
+DAMAGE(file_far)
+{
+	i->file.offset = i->size;
+}
+DAMAGE(allow_many)
+{
+	i->allow.count = UINT32_MAX;
+}
+DAMAGE(allow_far)
+{
+	i->allow.offset = i->size & ~3u;
+}
+DAMAGE(allow_askew)
+{
+	i->allow.offset++;
+}
+DAMAGE(allow_header)
+{
+	i->allow.offset = 0;
+}
+DAMAGE(deny_far)
+{
+	i->deny.offset = UINT32_MAX & ~3u;
+}
+DAMAGE(rule_kind)
+{
+	rules(i)[3].kind = 5;
+}
+DAMAGE(rule_kind_zero)
+{
+	rules(i)[0].kind = 0;
+}
+DAMAGE(rule_key_far)
+{
+	rules(i)[1].key.offset = i->size - 1;
+}
+DAMAGE(rule_key_empty)
+{
+	rules(i)[0].key.len = 0;
+}
+DAMAGE(rule_key_length)
+{
+	rules(i)[3].key.len = 3;
+}
+DAMAGE(rule_key_nul)
+{
+	bytes(i, rules(i)[0].key)[2] = '\0';
+}
+DAMAGE(rule_text_far)
+{
+	rules(i)[0].text.offset = UINT32_MAX;
+}
+DAMAGE(rule_order)
+{
+	rules(i)[1].port = 0, rules(i)[1].key = rules(i)[0].key;
+}
+DAMAGE(rule_swapped)
+{
+	struct image_rule first = rules(i)[0];
+	rules(i)[0] = rules(i)[1];
+	rules(i)[1] = first;
+}
+DAMAGE(network_family)
+{
+	networks(i)[0].family = AF_UNIX;
+}
+DAMAGE(network_prefix)
+{
+	networks(i)[0].prefix = 33;
+}
+DAMAGE(network_prefix6)
+{
+	networks(i)[1].prefix = 129;
+}
+DAMAGE(network_text)
+{
+	networks(i)[1].text.len++;
+}
+DAMAGE(network_order)
+{
+	networks(i)[1] = networks(i)[0];
+}
+DAMAGE(networks_far)
+{
+	i->networks.count = 1u << 27;
+}
+DAMAGE(port_zero)
+{
+	ports(i)[0] = 0;
+}
+DAMAGE(port_order)
+{
+	ports(i)[1] = ports(i)[0];
+}
+DAMAGE(ports_none)
+{
+	i->ports.count = 0;
+}
+DAMAGE(ports_askew)
+{
+	i->ports.offset++;
+}
+DAMAGE(builtin_command)
+{
+	i->external.argv = (struct image_table){ i->allow.offset, 1 };
+}
+DAMAGE(builtin_as_external)
+{
+	i->proxy = IMAGE_PROXY_EXTERNAL;
+}
+DAMAGE(user_far)
+{
+	i->external.user.offset = UINT32_MAX;
+}
+DAMAGE(external_as_builtin)
+{
+	i->proxy = IMAGE_PROXY_BUILTIN;
+}
+DAMAGE(argv_none)
+{
+	i->external.argv.count = 0;
+}
+DAMAGE(argv_far)
+{
+	argv(i)[1].offset = UINT32_MAX;
+}
+DAMAGE(argv_relative)
+{
+	bytes(i, argv(i)[0])[0] = 'p';
+}
+DAMAGE(external_port)
+{
+	i->external.port = 65536;
+}
+DAMAGE(external_stop)
+{
+	i->external.stop_timeout_ms = 60001;
+}
+
+#define ROW(policy, what)                    \
+	{                                    \
+		policy, #what, damage_##what \
+	}
+static const struct {
+	const char *policy;
+	const char *name;
+	void (*damage)(struct image *image);
+} damages[] = {
+	ROW(builtin, magic),
+	ROW(builtin, version),
+	ROW(builtin, size_more),
+	ROW(builtin, size_less),
+	ROW(builtin, proxy_zero),
+	ROW(builtin, proxy_past),
+	ROW(builtin, link_zero),
+	ROW(builtin, link_past),
+	ROW(builtin, on_failure),
+	ROW(builtin, startup),
+	ROW(builtin, connections_none),
+	ROW(builtin, connections_many),
+	ROW(builtin, head),
+	ROW(builtin, log),
+	ROW(builtin, name_far),
+	ROW(builtin, name_long),
+	ROW(builtin, name_wraps),
+	ROW(builtin, name_in_header),
+	ROW(builtin, name_open),
+	ROW(builtin, name_nul),
+	ROW(builtin, file_far),
+	ROW(builtin, allow_many),
+	ROW(builtin, allow_far),
+	ROW(builtin, allow_askew),
+	ROW(builtin, allow_header),
+	ROW(builtin, deny_far),
+	ROW(builtin, rule_kind),
+	ROW(builtin, rule_kind_zero),
+	ROW(builtin, rule_key_far),
+	ROW(builtin, rule_key_empty),
+	ROW(builtin, rule_key_length),
+	ROW(builtin, rule_key_nul),
+	ROW(builtin, rule_text_far),
+	ROW(builtin, rule_order),
+	ROW(builtin, rule_swapped),
+	ROW(builtin, network_family),
+	ROW(builtin, network_prefix),
+	ROW(builtin, network_prefix6),
+	ROW(builtin, network_text),
+	ROW(builtin, network_order),
+	ROW(builtin, networks_far),
+	ROW(builtin, port_zero),
+	ROW(builtin, port_order),
+	ROW(builtin, ports_none),
+	ROW(builtin, ports_askew),
+	ROW(builtin, builtin_command),
+	ROW(builtin, builtin_as_external),
+	ROW(builtin, user_far),
+	ROW(external, external_as_builtin),
+	ROW(external, argv_none),
+	ROW(external, argv_far),
+	ROW(external, argv_relative),
+	ROW(external, external_port),
+	ROW(external, external_stop),
+};
+
+static void test_damage(void **state)
+{
+	(void) state;
+	for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
+		struct image *image = compile(damages[i].policy);
+		size_t len = image->size;
+		const struct image *checked = NULL;
+		struct error err = { 0 };
+		assert_int_equal(image_check(image, len, &checked, &err), 0);
+		assert_ptr_equal(checked, image);
+		checked = NULL;
+		damages[i].damage(image);
+		if (image_check(image, len, &checked, &err) != -EINVAL)
+			fail_msg("%s: not seen", damages[i].name);
+		assert_null(checked);
+		free(image);
+	}
+}
+
+/* Every shorter one, with nothing behind it, its own size corrected or not. */
+static void test_cut(void **state)
+{
+	(void) state;
+	struct image *image = compile(builtin);
+	for (uint32_t len = 0; len < image->size; len++) {
+		_cleanup_free_ char *cut = copy_of((const char *) image, len);
+		const struct image *checked = NULL;
+		struct error err = { 0 };
+		assert_int_equal(image_check(cut, len, &checked, &err), -EINVAL);
+		if (len < sizeof(*image))
+			continue;
+		((struct image *) (void *) cut)->size = len;
+		assert_int_equal(image_check(cut, len, &checked, &err), -EINVAL);
+	}
+	free(image);
+}
+
+static void test_not_aligned(void **state)
+{
+	(void) state;
+	struct image *image = compile(builtin);
+	_cleanup_free_ char *copy = malloc(image->size + 1);
+	memcpy(copy + 1, image, image->size);
+	const struct image *checked = NULL;
+	assert_int_equal(image_check(copy + 1, image->size, &checked, NULL), -EINVAL);
+	free(image);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_not_aligned),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
