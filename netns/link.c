@@ -15,21 +15,41 @@
 #include "netns/veth.h"
 
 #define LOOPBACK "lo"
+#define LOOPBACK_PREFIX 8
 
-/* Brings this namespace's lo up or down. Returns 1 where that changed anything, 0, or -errno. */
-static int loopback_set(bool up, struct error *err)
+/* Brings this namespace's lo up. Returns 1 where it was down, 0, or -errno. */
+static int loopback_raise(struct error *err)
 {
 	struct netlink *netlink = NULL;
 	struct netlink_link lo;
+	bool down = false;
 
 	int r = netlink_open(&netlink, err);
 	if (r == 0)
 		r = netlink_find_link(netlink, LOOPBACK, &lo, err);
-	if (r == 0 && up != !!(lo.flags & IFF_UP)) {
-		r = netlink_set_up(netlink, lo.index, up, err);
-		if (r == 0)
-			r = 1;
+	if (r == 0) {
+		down = !(lo.flags & IFF_UP);
+		r = down ? netlink_set_up(netlink, lo.index, true, err) : 0;
 	}
+	netlink_close(netlink);
+	return r < 0 ? r : down;
+}
+
+/* Down again. The address is one that the kernel gives a lo that is brought up without any, and does not take back. */
+static int loopback_lower(void *arg, struct error *err)
+{
+	struct netlink *netlink = NULL;
+	struct netlink_link lo;
+
+	(void) arg;
+	int r = netlink_open(&netlink, err);
+	if (r == 0)
+		r = netlink_find_link(netlink, LOOPBACK, &lo, err);
+	if (r == 0)
+		r = netlink_set_up(netlink, lo.index, false, err);
+	if (r == 0)
+		r = netlink_remove_address(
+			netlink, lo.index, (struct in_addr){ htonl(INADDR_LOOPBACK) }, LOOPBACK_PREFIX, err);
 	netlink_close(netlink);
 	return r;
 }
@@ -44,13 +64,13 @@ static int socket_link_here(void *arg, struct error *err)
 	const struct socket_link *args = arg;
 	struct link *link = args->link;
 
-	int r = loopback_set(true, err);
+	int r = loopback_raise(err);
 	if (r < 0)
 		return r;
 	link->raised_lo = r;
 	r = listener_open(link->proxy, link->port, &link->listener, err);
 	if (r < 0 && link->raised_lo)
-		(void) loopback_set(false, NULL);
+		(void) loopback_lower(NULL, NULL);
 	return r;
 }
 
@@ -119,12 +139,6 @@ int link_make(int netns, const struct link_config *config, struct link *ret, str
 	return r;
 }
 
-static int lower_lo(void *arg, struct error *err)
-{
-	(void) arg;
-	return loopback_set(false, err);
-}
-
 void link_undo(int netns, struct link *link)
 {
 	if (link->listener < 0)
@@ -135,7 +149,7 @@ void link_undo(int netns, struct link *link)
 	if (link->kind == LINK_VETH && !removed)
 		(void) veth_await_gone(netns, NULL);
 	if (link->raised_lo)
-		(void) netns_call(netns, lower_lo, NULL, NULL);
+		(void) netns_call(netns, loopback_lower, NULL, NULL);
 	link->raised_lo = false;
 }
 

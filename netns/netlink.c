@@ -393,7 +393,8 @@ int netlink_set_devconf(
 	return r < 0 ? error_set(err, -r, "settings of interface %d", index) : 0;
 }
 
-int netlink_add_address(struct netlink *netlink, int index, struct in_addr address, uint8_t prefix, struct error *err)
+static int netlink_address(struct netlink *netlink, int type, int flags, int index, struct in_addr address,
+	uint8_t prefix, struct error *err)
 {
 	struct ifaddrmsg header = {
 		.ifa_family = AF_INET,
@@ -401,13 +402,24 @@ int netlink_add_address(struct netlink *netlink, int index, struct in_addr addre
 		.ifa_scope = RT_SCOPE_UNIVERSE,
 		.ifa_index = (uint32_t) index,
 	};
-	_cleanup_msg_ struct nl_msg *msg = message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof(header));
+	_cleanup_msg_ struct nl_msg *msg = message(type, flags, &header, sizeof(header));
 
 	if (!msg || nla_put(msg, IFA_LOCAL, sizeof(address), &address) < 0 ||
 		nla_put(msg, IFA_ADDRESS, sizeof(address), &address) < 0)
 		return error_set(err, ENOMEM, "address of interface %d", index);
 	int r = netlink_ask(netlink, msg, NULL, NULL);
 	return r < 0 ? error_set(err, -r, "address of interface %d", index) : 0;
+}
+
+int netlink_add_address(struct netlink *netlink, int index, struct in_addr address, uint8_t prefix, struct error *err)
+{
+	return netlink_address(netlink, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, address, prefix, err);
+}
+
+int netlink_remove_address(
+	struct netlink *netlink, int index, struct in_addr address, uint8_t prefix, struct error *err)
+{
+	return netlink_address(netlink, RTM_DELADDR, 0, index, address, prefix, err);
 }
 
 int netlink_set_up(struct netlink *netlink, int index, bool up, struct error *err)

@@ -63,6 +63,8 @@ int netlink_add_veth(
 int netlink_set_devconf(
 	struct netlink *netlink, int index, const struct netlink_devconf *conf, size_t n, struct error *err);
 int netlink_add_address(struct netlink *netlink, int index, struct in_addr address, uint8_t prefix, struct error *err);
+int netlink_remove_address(
+	struct netlink *netlink, int index, struct in_addr address, uint8_t prefix, struct error *err);
 int netlink_set_up(struct netlink *netlink, int index, bool up, struct error *err);
 
 /* Both ends of a veth are gone when it returns. */

@@ -91,12 +91,13 @@ static int veth_add(struct veth *veth, struct error *err)
 		veth->transit.netlink, LINK_TRANSIT_NAME, LINK_TRANSIT_INDEX, LINK_NAME, veth->netns, err);
 	if (r == -EEXIST) /* never oe1: nobody has been in the transit yet */
 		return error_close(err);
+	if (r < 0)
+		return r;
+
+	veth->transit.index = LINK_TRANSIT_INDEX; /* there is something to remove from here on */
+	r = netlink_get_link(veth->transit.netlink, LINK_TRANSIT_INDEX, &link, err);
 	if (r == 0)
-		r = netlink_get_link(veth->transit.netlink, LINK_TRANSIT_INDEX, &link, err);
-	if (r == 0) {
-		veth->transit.index = link.index;
 		veth->container.index = link.peer;
-	}
 	return r;
 }
 

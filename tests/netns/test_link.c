@@ -97,7 +97,7 @@ static void test_socket_carries_bytes(void **state)
 	assert_true(link.raised_lo);
 	assert_works(fixture, &link);
 	link_undo(fixture->container, &link);
-	char *lo = fixture_output(fixture->container, "ip -o link show lo up");
+	char *lo = fixture_output(fixture->container, "ip -o link show lo up; ip -o addr");
 	assert_string_equal(lo, "");
 	free(lo);
 }
@@ -259,6 +259,7 @@ static void test_undo_removes_what_others_hold(void **state)
 	struct link link = fixture_link(fixture, LINK_VETH);
 	_cleanup_close_ int keeper = fcntl(link.listener, F_DUPFD_CLOEXEC, 0);
 
+	assert_true(keeper >= 0);
 	link_undo(fixture->container, &link);
 	assert_false(fixture_has_link(fixture->container, LINK_NAME));
 }
@@ -294,13 +295,9 @@ static void test_other_ports_and_addresses_fail_at_once(void **state)
 	link_undo(fixture->container, &link);
 }
 
-struct gone {
-	int watch;
-};
-
 static int watch_here(void *arg, struct error *err)
 {
-	return netlink_watch(&((struct gone *) arg)->watch, err);
+	return netlink_watch(arg, err);
 }
 
 static int is_gone_here(void *arg, struct error *err)
@@ -318,17 +315,16 @@ static int is_gone(void *arg, struct error *err)
 /* Closes what is left of the link by closing fds, and sees oe0 go. */
 static void assert_goes_with(struct fixture *fixture, int *fds, size_t n)
 {
-	struct gone gone = { .watch = -1 };
+	_cleanup_close_ int watch = -1;
 	struct error err = { .code = 0 };
 
-	assert_int_equal(netns_call(fixture->container, watch_here, &gone, &err), 0);
+	assert_int_equal(netns_call(fixture->container, watch_here, &watch, &err), 0);
 	assert_int_equal(is_gone(fixture, &err), 0);
 	for (size_t i = 0; i < n; i++)
 		close_now(&fds[i]);
 	int64_t start = fixture_now_ms();
-	int r = netlink_await(gone.watch, 5000, is_gone, fixture, &err);
+	int r = netlink_await(watch, 5000, is_gone, fixture, &err);
 	int64_t ms = fixture_now_ms() - start;
-	close(gone.watch);
 	assert_int_equal(r, 1);
 	if (ms > AT_ONCE_MS)
 		fail_msg("oe0 was there for another %d ms", (int) ms);
@@ -471,7 +467,7 @@ static void test_loopback_port_taken_is_closed(void **state)
 	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(link_make_in(fixture, fixture->container, LINK_SOCKET, &err), -EADDRINUSE);
 	assert_true(err.closed);
-	char *lo = fixture_output(fixture->container, "ip -o link show lo up");
+	char *lo = fixture_output(fixture->container, "ip -o link show lo up; ip -o addr");
 	assert_string_equal(lo, "");
 	free(lo);
 }
