@@ -57,7 +57,7 @@ static const struct {
 	{ "proxy_arp_pvlan", { IPV4_DEVCONF_PROXY_ARP_PVLAN, 0 }, false, false },
 };
 
-/* The kernel hands these on from `all` to `default` and the interfaces there are (addrconf.c). */
+/* Of a transit as a whole. */
 static const struct setting ipv6_all[] = {
 	{ "disable_ipv6", "1" },
 	{ "forwarding", "0" },
@@ -65,8 +65,8 @@ static const struct setting ipv6_all[] = {
 
 /* Of an interface, or of `default`, which one that is made later begins with. */
 static const struct setting ipv6_conf[] = {
-	{ "disable_ipv6", "1" }, { "accept_ra", "0" }, { "autoconf", "0" }, { "accept_redirects", "0" },
-	{ "accept_source_route", "0" }, { "addr_gen_mode", "1" }, /* none */
+	{ "disable_ipv6", "1" }, { "forwarding", "0" }, { "accept_ra", "0" }, { "autoconf", "0" },
+	{ "accept_redirects", "0" }, { "accept_source_route", "0" }, { "addr_gen_mode", "1" }, /* none */
 };
 
 /* 1: opened, 0: there is no such directory, or -errno. */
@@ -81,31 +81,40 @@ static int directory_open(const char *path, int *ret_fd, struct error *err)
 	return 1;
 }
 
-static bool setting_holds(int dir, const struct setting *setting)
+static bool setting_holds(int fd, const struct setting *setting)
 {
-	_cleanup_close_ int fd = openat(dir, setting->name, O_RDONLY | O_CLOEXEC);
 	char now[16];
 
-	ssize_t n = fd < 0 ? -1 : read(fd, now, sizeof(now));
+	ssize_t n = pread(fd, now, sizeof(now), 0);
 	size_t len = strlen(setting->value);
 	return n == (ssize_t) len + 1 && memcmp(now, setting->value, len) == 0 && now[len] == '\n';
 }
 
 /* Where /proc/sys is read-only, as in many containers, it will do that the value is right already. */
-static int setting_write(int dir, const char *path, const struct setting *setting, struct error *err)
+static int setting_check(int dir, const char *path, const struct setting *setting, int errnum, struct error *err)
 {
-	_cleanup_close_ int fd = openat(dir, setting->name, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-
-	size_t len = strlen(setting->value);
-	if (fd >= 0 && write(fd, setting->value, len) == (ssize_t) len)
-		return 0;
-
-	int errnum = errno;
-	if (setting_holds(dir, setting))
+	_cleanup_close_ int fd = openat(dir, setting->name, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && setting_holds(fd, setting))
 		return 0;
 	return error_set(err, errnum, "%s/%s", path, setting->name);
+}
+
+/*
+ * Looks first: for several of the IPv6 ones a write that changes nothing still needs the lock that all network
+ * configuration of the machine shares, and spins for it.
+ */
+static int setting_write(int dir, const char *path, const struct setting *setting, struct error *err)
+{
+	_cleanup_close_ int fd = openat(dir, setting->name, O_RDWR | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0)
+		return setting_check(dir, path, setting, errno, err);
+
+	size_t len = strlen(setting->value);
+	if (setting_holds(fd, setting) || pwrite(fd, setting->value, len, 0) == (ssize_t) len)
+		return 0;
+	return error_set(err, errno, "%s/%s", path, setting->name);
 }
 
 static int settings_write(int dir, const char *path, const struct setting *settings, size_t n, struct error *err)

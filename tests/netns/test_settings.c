@@ -47,6 +47,7 @@ static const struct expected interface[] = {
 	{ "ipv4/conf/%s/arp_accept", 0 },
 	{ "ipv4/conf/%s/log_martians", 0 },
 	{ "ipv6/conf/%s/disable_ipv6", 1 },
+	{ "ipv6/conf/%s/forwarding", 0 },
 	{ "ipv6/conf/%s/accept_ra", 0 },
 	{ "ipv6/conf/%s/autoconf", 0 },
 	{ "ipv6/conf/%s/accept_redirects", 0 },
@@ -114,6 +115,20 @@ static void test_transit_trusts_nothing_it_begins_with(void **state)
 	assert_settings(fixture->container, transit, ARRAY_SIZE(transit), NULL);
 }
 
+/* A value that `all` has already says nothing of `default`. */
+static void test_transit_sets_default_by_itself(void **state)
+{
+	const struct fixture *fixture = *state;
+	struct error err;
+
+	fixture_sh(fixture->container, HOSTILE
+		"; sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.all.forwarding=0; "
+		"sysctl -qw net.ipv4.conf.default.forwarding=1 net.ipv6.conf.default.disable_ipv6=0 "
+		"net.ipv6.conf.default.forwarding=1");
+	assert_int_equal(netns_call(fixture->container, apply_transit, NULL, &err), 0);
+	assert_settings(fixture->container, transit, ARRAY_SIZE(transit), NULL);
+}
+
 static int apply_interface(void *arg, struct error *err)
 {
 	struct netlink *netlink = NULL;
@@ -162,6 +177,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_transit_trusts_nothing_it_begins_with),
+		TEST(test_transit_sets_default_by_itself),
 		TEST(test_interface_trusts_nothing_it_begins_with),
 		TEST(test_link_has_them_on_both_ends),
 	};
