@@ -139,8 +139,8 @@ static void add_path(struct text *text, const struct json_value *value)
 	text_add(text, ": ");
 }
 
-static int complain(const struct json *json, size_t offset, const struct json_value *value, struct error *err,
-	const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static int complain(const struct json *json, size_t offset,
+	const struct json_value *value, struct error *err, const char *fmt, va_list ap)
 {
 	char buf[ERROR_MESSAGE_MAX];
 	char what[ERROR_MESSAGE_MAX];
