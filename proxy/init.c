@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "oci/image.h"
 #include "proxy/privilege.h"
@@ -199,9 +200,15 @@ static int start(const char *port, pid_t *ret_command, sigset_t *ret_signals, st
 
 int init_main(int argc, char **argv)
 {
-	pid_t command;
+	pid_t command = 0;
 	sigset_t signals;
-	if (argc != 1 || start(argv[0], &command, &signals, NULL) < 0)
+	struct error err;
+	log_open("oci-egress-init");
+	if (argc != 1)
 		return INIT_FAILED;
+	if (start(argv[0], &command, &signals, &err) < 0) {
+		log_error("external proxy: %s", err.msg);
+		return INIT_FAILED;
+	}
 	return attend(command, &signals);
 }

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -59,16 +60,16 @@ static int start_worker(struct keeper *keeper, struct error *err)
 	return builtin_start(&keeper->builtin, err);
 }
 
-int keeper_begin(struct keeper *keeper, const char *id, struct error *err)
+void keeper_begin(struct keeper *keeper, const char *id)
 {
-	int r = builtin_prepare(&keeper->builtin, keeper->image, KEEPER_FD_LOG_DIR, id, err);
+	struct error err;
+	int r = builtin_prepare(&keeper->builtin, keeper->image, KEEPER_FD_LOG_DIR, id, &err);
 	if (r == 0 && keeper->image->proxy == IMAGE_PROXY_EXTERNAL)
-		r = external_start(&keeper->external, keeper->image, err);
+		r = external_start(&keeper->external, keeper->image, &err);
 	else if (r == 0)
-		r = start_worker(keeper, err);
+		r = start_worker(keeper, &err);
 	if (r < 0)
-		keeper_fail(keeper, err);
-	return r;
+		keeper_fail(keeper, &err);
 }
 
 static void on_worker_end(struct keeper *keeper)
@@ -244,11 +245,16 @@ static void unlink_named(const char *key, const char *suffix)
 	(void) unlinkat(KEEPER_FD_RUN, name, 0);
 }
 
-/* The lock goes last, and before an external proxy that may take its time to stop: nobody needs to wait for that. */
+/*
+ * The lock goes last, but before an external proxy that may take its time to stop: nobody needs to wait for that,
+ * unless the next one in this namespace would want the same port.
+ */
 static void keeper_end(struct keeper *keeper, int lock)
 {
 	inherited_drop(KEEPER_FD_LISTENER);
 	builtin_stop(&keeper->builtin);
+	if (keeper->image && keeper->image->external.port)
+		external_stop(&keeper->external);
 	unlink_named(keeper->key, "sock");
 	inherited_drop(KEEPER_FD_CONTROL);
 	unlink_named(keeper->key, "lock");
@@ -262,10 +268,22 @@ static bool key_valid(const char *key)
 	return len > 0 && len <= CONTROL_KEY_MAX && strspn(key, "0123456789abcdef") == len;
 }
 
+/* For a pidfd per container, and what one message in flight brings. A lower hard limit means fewer containers. */
+static void raise_descriptors(void)
+{
+	const rlim_t want = CONTROL_CONTAINERS_MAX + SERVER_CONNECTIONS_MAX + 64;
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
+		return;
+	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+	(void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int set_up(struct keeper *keeper, struct error *err)
 {
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set(err, errno, "not dumpable");
+	raise_descriptors();
 
 	const void *map;
 	int r = io_map_sealed(KEEPER_FD_IMAGE, IMAGE_SIZE_MAX, &map, &keeper->image_len, err);

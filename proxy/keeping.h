@@ -57,8 +57,8 @@ struct keeper {
 	struct server server;
 };
 
-/* keeper.c: starts who serves, for the first container. -errno: the keeper has failed. */
-int keeper_begin(struct keeper *keeper, const char *id, struct error *err);
+/* keeper.c: starts who serves, for the first container; or the keeper has failed. */
+void keeper_begin(struct keeper *keeper, const char *id);
 
 /* server.c: a connection joins, all are served, those that have ended are swept. */
 void server_add(struct server *server, int fd, bool is_hook);

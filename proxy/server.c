@@ -12,6 +12,9 @@
 
 #define LOGS_TOTAL_MAX (UINT64_C(1) << 30)
 
+/* What a probe waits beyond startup_timeout_ms: an external proxy's own time-out says more. */
+#define PROBE_GRACE_MS 250
+
 void server_add(struct server *server, int fd, bool is_hook)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -80,27 +83,26 @@ static int join(struct keeper *keeper, const struct connection *connection, cons
 	if (r < 0)
 		return r;
 	r = containers_add(&keeper->containers, id, *pidfd, connection->serial, err);
-	if (r < 0)
-		return r;
-	*pidfd = -1;
-	if (keeper->begun)
-		return 0;
-	keeper->begun = true;
-	r = keeper_begin(keeper, id, err);
-	if (r < 0)
-		containers_take_back(&keeper->containers, connection->serial);
+	if (r == 0)
+		*pidfd = -1;
 	return r;
 }
 
 static void on_join(struct keeper *keeper, struct connection *connection, const char *id, int pidfd, int image)
 {
 	struct error err;
-	if (keeper->state == CONTROL_STATE_FAILED)
+	if (keeper->state == CONTROL_STATE_FAILED) {
 		answer_failure(keeper, connection);
-	else if (join(keeper, connection, id, &pidfd, image, &err) < 0)
+	} else if (join(keeper, connection, id, &pidfd, image, &err) < 0) {
 		answer_error(connection, &err);
-	else
+	} else {
+		/* Answered before anything is started: the hook has work of its own meanwhile. Its PROBE asks how it
+		 * went. */
 		answer(connection, CONTROL_OK);
+		if (!keeper->begun)
+			keeper_begin(keeper, id);
+		keeper->begun = true;
+	}
 	if (pidfd >= 0)
 		close(pidfd);
 	close(image);
@@ -115,7 +117,7 @@ static void on_probe(struct keeper *keeper, struct connection *connection, uint1
 	connection->probe = PROBE_WAITING;
 	connection->told = false;
 	connection->port = port;
-	connection->end_ms = handle_now_ms() + keeper->image->startup_timeout_ms;
+	connection->end_ms = handle_now_ms() + keeper->image->startup_timeout_ms + PROBE_GRACE_MS;
 }
 
 static void on_status(const struct keeper *keeper, struct connection *connection)

@@ -225,7 +225,9 @@ class External(KeeperTest):
     def serve_once(origin):
         connection, _ = origin.accept()
         with connection:
-            connection.recv(4096)
+            request = b""
+            while not request.endswith(b"\r\n\r\n"):
+                request += connection.recv(4096)
             connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi")
 
 
