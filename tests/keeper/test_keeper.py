@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keeper's life: joins, commits, ends, deaths."""
 
+import json
 import os
 import signal
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -250,6 +252,85 @@ class Death(KeeperTest):
         self.assertEqual(len(lines), 1)
         self.assertIn('"reason":"worker-died"', lines[0])
         self.assertEqual(keeper.status()["open"], 0)
+
+
+class Log(KeeperTest):
+    policy = {"allow": ["listed.example"], "limits": {"log_bytes": 65536}}
+
+    def test_rotates(self):
+        keeper = self.keeper()
+        keeper.begin()
+        asked = 0
+        while not os.path.exists(os.path.join(keeper.log, "c1.log.1")):
+            self.assertLess(asked, 1000)
+            self.assertIn(b" 403 ", keeper.ask())
+            asked += 1
+        status = keeper.status()
+        until(lambda: sum(len(self.lines(keeper, name)) for name in ("c1.log.1", "c1.log")) == asked, "all lines there")
+        self.assertEqual((status["lines_lost"], status["restarts"]), (0, 0))
+        self.assertLessEqual(os.stat(os.path.join(keeper.log, "c1.log.1")).st_size, 65536)
+
+    @staticmethod
+    def lines(keeper, name):
+        with open(os.path.join(keeper.log, name)) as file:
+            return [json.loads(line) for line in file]
+
+
+class NameServer(threading.Thread):
+    """Knows no name, and keeps the ids of those who ask."""
+
+    def __init__(self):
+        super().__init__()
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 53))
+        self.ids = []
+
+    def run(self):
+        while True:
+            query, client = self.sock.recvfrom(4096)
+            if query == b"end":
+                return
+            self.ids.append(int.from_bytes(query[:2], "big"))
+            self.sock.sendto(query[:2] + b"\x81\x83" + query[4:6] + b"\0" * 6 + query[12:], client)
+
+    def take(self):
+        ids, self.ids = self.ids, []
+        return ids
+
+    def close(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"end", ("127.0.0.1", 53))
+        self.join()
+        self.sock.close()
+
+
+class QueryIds(KeeperTest):
+    policy = {"allow": ["*.listed.example"]}
+
+    def ask_names(self, keeper):
+        for i in range(4):
+            name = b"n%d.listed.example:443" % i
+            self.assertIn(b" 502 ", keeper.ask(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (name, name)))
+
+    def test_no_two_workers_send_the_same(self):
+        server = NameServer()
+        server.start()
+        self.addCleanup(server.close)
+        sequences = []
+        for i in range(3):
+            keeper = self.keeper(key=str(i))
+            keeper.begin()
+            self.ask_names(keeper)
+            sequences.append(server.take())
+            worker = keeper.worker()
+            os.kill(worker, signal.SIGKILL)
+            until(lambda: keeper.worker() not in (0, worker), "another worker")
+            self.ask_names(keeper)
+            sequences.append(server.take())
+        self.assertGreaterEqual(min(len(sequence) for sequence in sequences), 4)
+        for i, sequence in enumerate(sequences):
+            for other in sequences[:i]:
+                self.assertNotEqual(sequence[:4], other[:4])
 
 
 class Privilege(KeeperTest):
