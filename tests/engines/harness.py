@@ -305,7 +305,7 @@ class World:
         shutil.copy(PROBE, os.path.join(self.rootfs, "setuid-probe"))
         os.chmod(os.path.join(self.rootfs, "setuid-probe"), 0o4755)
         with open(os.path.join(self.rootfs, "script"), "w", encoding="utf-8") as file:
-            file.write("#!/probe\n")
+            file.write("#!/bin/sh\nexec /probe\n")
         os.chmod(os.path.join(self.rootfs, "script"), 0o755)
         for file, text in (("passwd", "root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home:/bin/sh\n"),
                            ("group", "root:x:0:\nuser:x:1000:\n"), ("resolv.conf", ""), ("hosts", "127.0.0.1 localhost\n")):

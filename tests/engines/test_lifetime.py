@@ -281,8 +281,8 @@ class Lifetime(WorldTest):
     def test_workers_send_different_query_ids(self, runtime):
         """In an empty root there is no /dev/urandom: identical workers must not become identical resolvers."""
         sequences = []
-        names = [f"n{i}.test" for i in range(8)]
-        self.world.policy("names", {**harness.POLICY, "allow": ["*.test"]})
+        names = [f"n{i}.names.test" for i in range(8)]
+        self.world.policy("names", {**harness.POLICY, "allow": ["*.names.test"]})
         for _ in range(4):
             with runtime.start(Bundle(self.world, policy="names")) as container:
                 self.world.host.queries()

@@ -43,13 +43,14 @@ class MainJob(WorldTest):
     @each_runtime
     def test_answers(self, runtime):
         """Each way to be refused has its status and its reason, in the answer and in the log."""
-        self.world.policy("answers", {"allow": ["*.test", "silent.test", ALLOWED], "deny": ["denied.test"],
+        self.world.policy("answers", {"allow": ["allowed.test", "inhosts.test", "denied.test", "loopback.test", "nowhere.test",
+                                                "silent.test", "*.many.test", ALLOWED], "deny": ["denied.test"],
                                       "networks": ["198.51.100.0/24"], "on_failure": "closed",
                                       "limits": {"resolve_timeout_ms": 300}})
         self.world.host.names(names={"silent.test": None})
         expected = {
             "allowed.test:443": (200, "allowed"), "inhosts.test:80": (200, "allowed"), f"{ALLOWED}:443": (200, "allowed"),
-            "a.b.test:443": (403, "not-listed"), "denied.test:443": (403, "denied"), "allowed.test:22": (403, "port-not-listed"),
+            "a.b.many.test:443": (403, "not-listed"), "denied.test:443": (403, "denied"), "allowed.test:22": (403, "port-not-listed"),
             "loopback.test:443": (403, "address-forbidden"), "nowhere.test:443": (502, "resolve-failed"),
             "silent.test:443": (504, "resolve-timeout"), "allowed.test": (400, "bad-request"),
             "0x7f.1:443": (400, "bad-request"), "127.0.0.1:443": (403, "not-listed"),
@@ -101,8 +102,8 @@ class MainJob(WorldTest):
     def test_bad_policies_stop_the_container(self, runtime):
         self.world.policy("typo", '{\n  "alow": ["allowed.test"],\n  "on_failure": "open"\n}\n')
         self.world.policy("broken", '{"allow": [')
-        self.world.policy("both", {"proxy": {"command": ["/bin/true"]}, "allow": ["allowed.test"]})
-        names = {"typo": "typo.json:2:3: alow", "broken": "broken.json:1:", "both": "both.json:1", "missing": "missing.json",
+        self.world.policy("both", '{"proxy": {"command": ["/bin/true"]}, "allow": ["allowed.test"]}')
+        names = {"typo": "typo.json:2:3: alow", "broken": "broken.json:1:", "both": "both.json:1:", "missing": "missing.json",
                  "../typo": "no policy's name", "a/b": "no policy's name", "": "no policy's name"}
         for name, message in names.items():
             with self.subTest(policy=name):
