@@ -3,30 +3,72 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 
 #define READ_CHUNK 16384
 
-static int io_drain(int fd, struct error *err)
+#define NO_DEADLINE INT64_MAX
+
+static int64_t io_now_ms(void)
 {
-	char chunk[READ_CHUNK];
+	struct timespec now;
+	(void) clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Until there is something to read, or the end. */
+static int io_await(int fd, int64_t deadline, struct error *err)
+{
+	while (deadline != NO_DEADLINE) {
+		int64_t left = deadline - io_now_ms();
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int r = left <= 0 ? 0 : poll(&p, 1, (int) left);
+		if (r > 0)
+			break;
+		if (r == 0)
+			return error_say(err, ETIMEDOUT, "its end has not come");
+		if (errno != EINTR)
+			return error_set(err, errno, "poll");
+	}
+	return 0;
+}
+
+/* As read(2), but for interruptions. */
+static ssize_t io_read(int fd, void *bytes, size_t size, int64_t deadline, struct error *err)
+{
 	for (;;) {
-		ssize_t n = read(fd, chunk, sizeof(chunk));
-		if (n == 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
+		int r = io_await(fd, deadline, err);
+		if (r < 0)
+			return r;
+		ssize_t n = read(fd, bytes, size);
+		if (n >= 0)
+			return n;
+		if (errno != EINTR)
 			return error_set(err, errno, "read");
 	}
 }
 
-int io_read_all(int fd, size_t max, char **ret_text, size_t *ret_len, struct error *err)
+static int io_drain(int fd, int64_t deadline, struct error *err)
+{
+	char chunk[READ_CHUNK];
+	ssize_t n;
+	do
+		n = io_read(fd, chunk, sizeof(chunk), deadline, err);
+	while (n > 0);
+	return (int) n;
+}
+
+static int io_read_all_by(int fd, size_t max, int64_t deadline, char **ret_text, size_t *ret_len, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0, size = 0;
@@ -39,17 +81,14 @@ int io_read_all(int fd, size_t max, char **ret_text, size_t *ret_len, struct err
 				return error_set(err, ENOMEM, "read");
 			text = more;
 		}
-		ssize_t n = read(fd, text + len, READ_CHUNK);
-		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			return error_set(err, errno, "read");
-		}
+		ssize_t n = io_read(fd, text + len, READ_CHUNK, deadline, err);
+		if (n < 0)
+			return (int) n;
 		if (n == 0)
 			break;
 		len += (size_t) n;
 		if (len > max) {
-			int r = io_drain(fd, err);
+			int r = io_drain(fd, deadline, err);
 			return r < 0 ? r : error_say(err, EFBIG, "longer than %zu bytes", max);
 		}
 	}
@@ -57,6 +96,16 @@ int io_read_all(int fd, size_t max, char **ret_text, size_t *ret_len, struct err
 	*ret_text = TAKE_PTR(text);
 	*ret_len = len;
 	return 0;
+}
+
+int io_read_all(int fd, size_t max, char **ret_text, size_t *ret_len, struct error *err)
+{
+	return io_read_all_by(fd, max, NO_DEADLINE, ret_text, ret_len, err);
+}
+
+int io_read_all_within(int fd, size_t max, int timeout_ms, char **ret_text, size_t *ret_len, struct error *err)
+{
+	return io_read_all_by(fd, max, io_now_ms() + timeout_ms, ret_text, ret_len, err);
 }
 
 int io_write_all(int fd, const void *bytes, size_t len, struct error *err)

@@ -13,6 +13,9 @@
  */
 int io_read_all(int fd, size_t max, char **ret_text, size_t *ret_len, struct error *err);
 
+/* The same for what a stranger writes. -ETIMEDOUT: its end has not come within timeout_ms. */
+int io_read_all_within(int fd, size_t max, int timeout_ms, char **ret_text, size_t *ret_len, struct error *err);
+
 /* Writes all of it, whatever write(2) takes at a time. Blocking descriptors only. */
 int io_write_all(int fd, const void *bytes, size_t len, struct error *err);
 

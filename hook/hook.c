@@ -16,6 +16,8 @@
 #include "hook/poststop.h"
 #include "oci/state.h"
 
+#define STATE_TIMEOUT_MS 10000 /* a runtime has it at hand */
+
 static struct command_places places;
 static const char *timings_file;
 
@@ -63,7 +65,7 @@ static int run_hook(int argc, char **argv)
 	struct error err;
 	_cleanup_free_ char *state = NULL;
 	size_t len;
-	int r = io_read_all(STDIN_FILENO, STATE_SIZE_MAX, &state, &len, &err);
+	int r = io_read_all_within(STDIN_FILENO, STATE_SIZE_MAX, STATE_TIMEOUT_MS, &state, &len, &err);
 	if (r < 0) {
 		log_error("state on stdin: %s", err.msg);
 		return 1;
