@@ -99,7 +99,10 @@ static void set_deadline(struct conn *conn, enum timer_kind kind, uint32_t ms)
 
 static bool watch(struct conn *conn, struct source *source)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = source };
+	struct epoll_event event = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+		.data.ptr = source,
+	};
 	return epoll_ctl(conn->conns->epoll, EPOLL_CTL_ADD, source->fd, &event) == 0;
 }
 
@@ -599,9 +602,8 @@ static void origin_event(struct conn *conn, uint32_t events)
 	}
 }
 
-void conn_event(struct conns *conns, struct source *source, uint32_t events)
+void conn_event(struct source *source, uint32_t events)
 {
-	(void) conns;
 	if (source->kind == SOURCE_CLIENT)
 		client_event((struct conn *) ((char *) source - offsetof(struct conn, client)), events);
 	else

@@ -58,7 +58,7 @@ void conns_init(struct conns *conns);
 bool conn_start(struct conns *conns, int fd);
 
 /* What epoll_wait(2) has reported of a source of a conn. */
-void conn_event(struct conns *conns, struct source *source, uint32_t events);
+void conn_event(struct source *source, uint32_t events);
 
 /* Deadlines that have passed, and conns that had used up their turn. */
 void conns_run_timers(struct conns *conns);

@@ -31,8 +31,8 @@ enum step {
 static void socket_init(struct relay_socket *sock, int fd)
 {
 	/* edges before the tunnel are gone, so believe the best: the first EAGAIN corrects it */
-	*sock = (struct relay_socket){ .fd = fd, .readable = true, .writable = true };
-	/* urgent data (tcp(7)) stops splice(2) in front of it; in line, it is a byte like any other */
+	*sock = (struct relay_socket){ .fd = fd, .readable = true, .writable = true, .urgent = true };
+	/* urgent data (tcp(7)) stops splice(2) in front of it; in line, recv(2) takes it for a byte like any other */
 	int on = 1;
 	(void) setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 }
@@ -76,6 +76,8 @@ void relay_note(struct relay *relay, enum relay_end end, uint32_t events)
 		sock->readable = true;
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		sock->writable = true;
+	if (events & EPOLLPRI)
+		sock->urgent = true;
 	if ((events & EPOLLERR) && relay->flows[end].ended)
 		note_late_reset(relay, end);
 }
@@ -149,14 +151,26 @@ static enum step flow_copy(struct relay *relay, enum relay_end from)
 	return STEP_MOVED;
 }
 
+/* splice(2) found nothing that it could take: not the same as nothing, in front of urgent data. */
+static enum step source_is_empty(struct relay *relay, enum relay_end from)
+{
+	struct relay_socket *source = &relay->sockets[from];
+	if (!source->urgent)
+		return would_block(&source->readable);
+	enum step step = flow_copy(relay, from);
+	if (step == STEP_MOVED || !source->readable)
+		source->urgent = false;
+	return step;
+}
+
 static enum step flow_fill(struct relay *relay, enum relay_end from, struct pipes *pipes)
 {
 	struct relay_flow *flow = &relay->flows[from];
-	struct relay_socket *source = &relay->sockets[from];
 
 	if (!pipes_take(pipes, &flow->pipe))
 		return flow_copy(relay, from);
-	ssize_t n = splice(source->fd, NULL, flow->pipe.write_fd, NULL, PIPES_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	ssize_t n = splice(relay->sockets[from].fd, NULL, flow->pipe.write_fd, NULL, PIPES_BYTES,
+		SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0) {
 		flow->held = (uint32_t) n;
 		return STEP_MOVED;
@@ -164,9 +178,9 @@ static enum step flow_fill(struct relay *relay, enum relay_end from, struct pipe
 	int error = errno;
 	pipes_give(pipes, &flow->pipe, true);
 	if (n == 0)
-		return flow_copy(relay, from); /* the end of file, or urgent data */
+		return flow_copy(relay, from); /* the end of file, or urgent data: kernels differ */
 	if (error == EAGAIN)
-		return would_block(&source->readable);
+		return source_is_empty(relay, from);
 	return error == EINTR ? STEP_MOVED : source_failed(relay, from);
 }
 

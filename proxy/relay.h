@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tunnel between two connected TCP sockets: splice(2) through pipes, half-close in both directions. Both sockets are
- * non-blocking and registered with epoll for EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET by the caller, who keeps
+ * non-blocking and registered with epoll for EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET by the caller, who keeps
  * them: the relay never closes one.
  */
 #pragma once
@@ -26,6 +26,7 @@ struct relay_socket {
 	/* What the kernel last said; only EAGAIN or the end of file takes it back. */
 	bool readable;
 	bool writable;
+	bool urgent; /* there may be urgent data in the way, tcp(7) */
 };
 
 struct relay_flow {

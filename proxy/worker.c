@@ -391,7 +391,7 @@ static void on_event(struct worker *worker, const struct epoll_event *event)
 		break;
 	case SOURCE_CLIENT:
 	case SOURCE_ORIGIN:
-		conn_event(&worker->conns, source, event->events);
+		conn_event(source, event->events);
 		break;
 	}
 }
