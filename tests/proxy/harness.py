@@ -15,6 +15,10 @@ import subprocess
 import sys
 import threading
 
+# The numbers that a worker finds its descriptors at are nobody else's here, not even the pipe of subprocess.
+while os.open('/dev/null', os.O_RDONLY) < 12:
+    pass
+
 WAIT = 20
 KEEPER = os.environ.get('OCI_EGRESS_KEEPER', '')
 COMPILE = os.environ.get('OCI_EGRESS_COMPILE', '')
@@ -137,7 +141,7 @@ class Worker:
         given = {FD_LISTENER: self.listener.fileno(), FD_IMAGE: memfd(compile_policy(policy)), FD_LOG: log_end,
                  FD_RESOLV_CONF: memfd(resolv_conf) if resolv_conf is not None else None,
                  FD_HOSTS: memfd(hosts) if hosts is not None else None, **(fds or {})}
-        self.process = subprocess.Popen([KEEPER, 'worker', *role], pass_fds=tuple(range(3, 12)),
+        self.process = subprocess.Popen([KEEPER, 'worker', *role], close_fds=False,
                                         preexec_fn=lambda: self.place(given, nofile), env=env)
         for fd, source in given.items():
             if source is not None and fd not in (fds or {}) and fd != FD_LISTENER:
@@ -202,15 +206,26 @@ def read_head(sock):
     return int(head.split(b' ')[1]), head
 
 
-def read_all(sock):
+def read_exactly(sock, n):
+    """MSG_WAITALL does not: Python's sockets with a time-out are non-blocking ones."""
     data = b''
+    while len(data) < n:
+        more = sock.recv(n - len(data))
+        if not more:
+            raise EOFError(f'{len(data)} of {n} bytes')
+        data += more
+    return data
+
+
+def read_all(sock):
+    data = bytearray()
     while True:
         try:
-            more = sock.recv(65536)
+            more = sock.recv(1 << 20)
         except ConnectionResetError:
-            return data
+            return bytes(data)
         if not more:
-            return data
+            return bytes(data)
         data += more
 
 

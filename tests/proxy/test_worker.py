@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real worker, end to end: what it lets through, what it refuses and how, and what it says of it in the log."""
+import os
+import random
+import socket
+import struct
+import threading
+import unittest
+
+import harness
+from harness import (ORIGINS, PROXY, SERVED, SILENT, WAIT, Origin, Worker, connect_request, memfd, read_all, read_exactly,
+                     read_head)
+
+NAMES = None
+TEXT_MAX = 4096
+
+
+def request(worker, data):
+    """Sends it, and reads the answer to its end."""
+    with worker.connect() as sock:
+        sock.sendall(data)
+        return read_all(sock)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        NAMES.answers.clear()
+        NAMES.asked.clear()
+        NAMES.answers['origin.test'] = [SERVED]
+        self.origin = Origin()
+        self.target = f'origin.test:{self.origin.port}'
+        self.worker = None
+
+    def tearDown(self):
+        self.origin.close()
+        if self.worker:
+            self.worker.stop()
+
+    def start(self, allow=None, limits=None, networks=ORIGINS, **kwargs):
+        policy = {'allow': allow or [self.target], 'networks': networks}
+        if limits:
+            policy['limits'] = limits
+        self.worker = Worker(policy, **kwargs)
+        return self.worker
+
+    def tunnel(self, target=None):
+        client = self.worker.connect()
+        client.sendall(connect_request(target or self.target))
+        status, head = read_head(client)
+        self.assertEqual(status, 200, head)
+        return client, self.origin.accept()
+
+    def refused(self, target, status, reason, verdict, **fields):
+        answer = request(self.worker, connect_request(target))
+        self.assertEqual(int(answer.split(b' ')[1]), status, answer)
+        line = self.worker.line()
+        self.assertEqual((line['reason'], line['verdict']), (reason, verdict), line)
+        for name, value in fields.items():
+            self.assertEqual(line[name], value, line)
+        return answer
+
+
+class Tunnels(Case):
+    def test_bytes_pass_both_ways_and_the_line_says_so(self):
+        self.start()
+        client, origin = self.tunnel()
+        client.sendall(b'up')
+        self.assertEqual(read_exactly(origin, 2), b'up')
+        origin.sendall(b'down!')
+        self.assertEqual(read_exactly(client, 5), b'down!')
+        client.close()
+        self.assertEqual(read_all(origin), b'')
+        origin.close()
+        line = self.worker.line()
+        self.assertRegex(line.pop('time'), r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$')
+        self.assertGreaterEqual(line.pop('duration_ms'), 0)
+        self.assertEqual(line, {
+            'container': None, 'policy': 'test', 'host': 'origin.test', 'port': self.origin.port, 'address': SERVED,
+            'verdict': 'allowed', 'rule': self.target, 'rule_line': 1, 'reason': 'allowed', 'bytes_up': 2,
+            'bytes_down': 5})
+
+    def test_what_follows_the_head_belongs_to_the_tunnel(self):
+        self.start()
+        early = b'\x16\x03\x01' + b'GET http://evil.test/ HTTP/1.1\r\n\r\n' * 2000
+        client = self.worker.connect()
+        client.sendall(connect_request(self.target) + early)
+        self.assertEqual(read_head(client)[0], 200)
+        origin = self.origin.accept()
+        self.assertEqual(read_exactly(origin, len(early)), early)
+        client.close(), origin.close()
+
+    def test_half_close_both_ways(self):
+        self.start()
+        for first_is_client in (True, False):
+            client, origin = self.tunnel()
+            first, second = (client, origin) if first_is_client else (origin, client)
+            first.sendall(b'question')
+            first.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(second), b'question')
+            second.sendall(b'answer' * 100000)
+            second.close()
+            self.assertEqual(read_all(first), b'answer' * 100000)
+            first.close()
+            self.assertEqual(self.worker.line()['reason'], 'allowed')
+
+    def test_origin_reset_reaches_the_client(self):
+        self.start()
+        client, origin = self.tunnel()
+        origin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        origin.close()
+        with self.assertRaises(ConnectionResetError):
+            client.recv(1)
+        line = self.worker.line()
+        self.assertEqual((line['reason'], line['verdict']), ('origin-reset', 'allowed'))
+
+    def test_client_reset_reaches_the_origin(self):
+        self.start()
+        client, origin = self.tunnel()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        client.close()
+        with self.assertRaises(ConnectionResetError):
+            origin.recv(1)
+        self.assertEqual(self.worker.line()['reason'], 'client-reset')
+
+    def test_reset_after_a_half_close_ends_the_tunnel(self):
+        self.start()
+        client, origin = self.tunnel()
+        origin.shutdown(socket.SHUT_WR)
+        self.assertEqual(client.recv(1), b'')
+        origin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        origin.close()
+        self.assertEqual(self.worker.line()['reason'], 'origin-reset')
+        client.close()
+
+    def test_urgent_data_does_not_end_a_tunnel(self):
+        self.start()
+        client, origin = self.tunnel()
+        client.sendall(b'ab')
+        client.send(b'!', socket.MSG_OOB)
+        client.sendall(b'cd')
+        self.assertEqual(read_exactly(origin, 5), b'ab!cd')
+        client.close(), origin.close()
+
+    def test_backpressure_and_a_checksum(self):
+        self.start()
+        client, origin = self.tunnel()
+        data = random.Random(7).randbytes(1 << 20) * 32
+        sender = threading.Thread(target=lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR)))
+        sender.start()
+        # the sender blocks while nobody reads, and the worker rests meanwhile
+        sender.join(0.3)
+        self.assertTrue(sender.is_alive())
+        before = self.worker.cpu_ticks()
+        sender.join(0.5)
+        self.assertLess(self.worker.cpu_ticks() - before, 10)
+        self.assertEqual(read_all(origin), data)
+        sender.join(WAIT)
+        client.close(), origin.close()
+        self.assertEqual(self.worker.line()['bytes_up'], len(data))
+
+    def test_hundreds_at_once(self):
+        self.start(limits={'connections': 400})
+        pairs = [self.tunnel() for _ in range(300)]
+        for i, (client, origin) in enumerate(pairs):
+            client.sendall(b'%06d' % i)
+            origin.sendall(b'%07d' % i)
+        for i, (client, origin) in enumerate(pairs):
+            self.assertEqual(read_exactly(origin, 6), b'%06d' % i)
+            self.assertEqual(read_exactly(client, 7), b'%07d' % i)
+        for client, origin in pairs:
+            client.close(), origin.close()
+        for _ in pairs:
+            line = self.worker.line()
+            self.assertEqual((line['bytes_up'], line['bytes_down']), (6, 7))
+
+    def test_an_idle_tunnel_ends(self):
+        self.start(limits={'idle_timeout_ms': 1000})
+        client, origin = self.tunnel()
+        with self.assertRaises(ConnectionResetError):
+            client.recv(1)
+        line = self.worker.line()
+        self.assertEqual(line['reason'], 'idle-timeout')
+        self.assertGreaterEqual(line['duration_ms'], 1000)
+
+    def test_a_worker_at_rest_rests(self):
+        self.start()
+        client, origin = self.tunnel()
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(origin.recv(1), b'')
+        before = self.worker.cpu_ticks()
+        origin.settimeout(0.5)
+        with self.assertRaises(TimeoutError):
+            client.settimeout(0.5)
+            client.recv(1)
+        self.assertLess(self.worker.cpu_ticks() - before, 5)
+        client.close(), origin.close()
+
+
+class Refusals(Case):
+    def test_denied_names_are_not_looked_up(self):
+        self.start()
+        answer = self.refused('evil.test:443', 403, 'not-listed', 'denied', host='evil.test', port=443, address=None,
+                              rule=None)
+        self.assertIn(b'\r\nProxy-Status: oci-egress; error=http_request_denied\r\n', answer)
+        self.assertIn(b'\r\nContent-Type: text/plain\r\n', answer)
+        self.assertIn(b'\r\nConnection: close\r\n', answer)
+        head, body = answer.split(b'\r\n\r\n', 1)
+        self.assertIn(b'Content-Length: %d' % len(body), head)
+        self.assertNotIn(b'evil', answer)
+        self.assertEqual(NAMES.asked, [])
+
+    def test_other_ports_and_deny_entries(self):
+        self.worker = Worker({'allow': ['*.origin.test'], 'deny': ['bad.origin.test']})
+        self.refused('a.origin.test:25', 403, 'port-not-listed', 'denied')
+        self.refused('bad.origin.test:443', 403, 'denied', 'denied', rule='bad.origin.test', rule_line=1)
+        self.assertEqual(NAMES.asked, [])
+
+    def test_methods(self):
+        self.start()
+        for method in (b'GET', b'POST', b'OPTIONS', b'BREW', b'connect'):
+            answer = request(self.worker, method + b' http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n')
+            self.assertEqual(answer.split(b' ')[1], b'405')
+            self.assertIn(b'\r\nAllow: CONNECT\r\n', answer)
+            line = self.worker.line()
+            self.assertEqual((line['reason'], line['verdict'], line['host']),
+                             ('method-not-allowed', 'bad-request', None))
+
+    def test_an_answer_survives_what_the_client_still_sends(self):
+        self.start()
+        with self.worker.connect() as sock:
+            sock.sendall(b'POST http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n' + b'x' * 500000)
+            self.assertIn(b'405 Method Not Allowed', read_all(sock))
+
+    def test_malformed(self):
+        self.start()
+        for data in (b'\x16\x03\x01\x00', b'CONNECT /\r\n', b'CONNECT origin.test HTTP/1.1\r\nHost: origin.test\r\n\r\n',
+                     b'CONNECT origin.test:1 HTTP/1.1\n'):
+            self.assertEqual(request(self.worker, data).split(b' ')[1], b'400', data)
+            line = self.worker.line()
+            self.assertEqual((line['reason'], line['verdict']), ('bad-request', 'bad-request'))
+
+    def test_head_limits(self):
+        self.start()
+        answer = request(self.worker, b'CONNECT ' + b'a' * 9000)
+        self.assertEqual(answer.split(b' ')[1], b'431')
+        self.assertEqual(self.worker.line()['reason'], 'head-too-large')
+        answer = request(self.worker, connect_request(self.target, b'X: ' + b'a' * (1 << 20) + b'\r\n'))
+        self.assertEqual(answer.split(b' ')[1], b'431')
+
+    def test_head_deadline_is_absolute(self):
+        self.start(limits={'head_timeout_ms': 1000})
+        with self.worker.connect() as sock:
+            sock.sendall(b'CONNECT origin.test:1 HTTP/1.1\r\n')
+            sock.settimeout(0.3)
+            answer = b''
+            for _ in range(50):
+                try:
+                    answer += sock.recv(TEXT_MAX)
+                    break
+                except TimeoutError:
+                    sock.sendall(b'X')
+            self.assertEqual(answer.split(b' ')[1], b'408')
+        line = self.worker.line()
+        self.assertEqual(line['reason'], 'head-timeout')
+        self.assertLess(line['duration_ms'], 2000)
+
+    def test_a_client_that_leaves(self):
+        self.start()
+        self.worker.connect().close()
+        self.assertEqual(self.worker.line()['reason'], 'client-closed')
+        sock = self.worker.connect()
+        sock.sendall(b'CONNECT or')
+        sock.shutdown(socket.SHUT_WR)
+        self.assertEqual(read_all(sock).split(b' ')[1], b'400')
+
+
+class Names(Case):
+    def test_forbidden_and_mixed_answers(self):
+        self.start(['origin.test'], networks=[])
+        for answers in (['127.0.0.1'], ['10.0.0.1'], ['169.254.169.254'], ['::1'], ['::ffff:127.0.0.1'],
+                        ['64:ff9b::7f00:1'], ['fe80::1'], [PROXY]):
+            NAMES.answers['origin.test'] = answers
+            answer = self.refused('origin.test:443', 403, 'address-forbidden', 'denied', address=None)
+            self.assertIn(b'error=destination_ip_prohibited', answer)
+
+    def test_one_forbidden_answer_forbids_all(self):
+        self.start()
+        NAMES.answers['origin.test'] = [SERVED, '127.0.0.1']
+        self.refused(self.target, 403, 'address-forbidden', 'denied')
+        NAMES.answers['origin.test'] = [SERVED, 'fd00::1']
+        self.refused(self.target, 403, 'address-forbidden', 'denied')
+
+    def test_failures(self):
+        self.start(['*.some.test'], limits={'resolve_timeout_ms': 500})
+        self.refused('missing.some.test:443', 502, 'resolve-failed', 'failed', address=None)
+        NAMES.answers['empty.some.test'] = []
+        self.refused('empty.some.test:443', 502, 'resolve-failed', 'failed')
+        NAMES.answers['broken.some.test'] = 2
+        self.refused('broken.some.test:443', 502, 'resolve-error', 'failed')
+        NAMES.answers['silent.some.test'] = None
+        self.refused('silent.some.test:443', 504, 'resolve-timeout', 'failed')
+        for junk in (b'', b'\x81', b'\x81\x80' + b'\xff' * 400, b'\x81\x80\0\1\0\1\0\0\0\0' + b'\xc0\x0c' * 100):
+            NAMES.answers['junk.some.test'] = junk
+            answer = request(self.worker, connect_request('junk.some.test:443'))
+            self.assertIn(answer.split(b' ')[1], (b'502', b'504'))
+
+    def test_names_are_absolute(self):
+        NAMES.answers['host.corp.test'] = [SERVED]
+        self.start([f'host:{self.origin.port}'], resolv_conf=b'search corp.test\nnameserver 127.0.0.1\n')
+        self.refused(f'host:{self.origin.port}', 502, 'resolve-failed', 'failed')
+        self.assertEqual(set(NAMES.asked), {'host'})
+
+    def test_hosts_file_comes_first(self):
+        self.start(hosts=b'# comment\n' + SERVED.encode() + b'\tother ORIGIN.test. # here\n')
+        client, origin = self.tunnel()
+        client.close(), origin.close()
+        self.assertEqual(self.worker.line()['reason'], 'allowed')
+        self.assertEqual(NAMES.asked, [])
+
+    def test_many_answers(self):
+        self.start(limits={'connect_timeout_ms': 2000})
+        NAMES.answers['origin.test'] = [f'198.51.100.{i}' for i in range(200, 228)]
+        answer = request(self.worker, connect_request(self.target))
+        self.assertEqual(answer.split(b' ')[1], b'502')
+        self.assertEqual(self.worker.line()['reason'], 'connect-unreachable')
+
+    def test_a_client_that_leaves_during_the_look_up(self):
+        self.start(['*.some.test'], limits={'resolve_timeout_ms': 1000})
+        NAMES.answers['silent.some.test'] = None
+        for _ in range(20):
+            sock = self.worker.connect()
+            sock.sendall(connect_request('silent.some.test:443'))
+            while 'silent.some.test' not in NAMES.asked:
+                pass
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            sock.close()
+            self.assertEqual(self.worker.line()['reason'], 'client-closed')
+            NAMES.asked.clear()
+        NAMES.answers['silent.some.test'] = ['127.0.0.1']
+        self.refused('silent.some.test:443', 403, 'address-forbidden', 'denied')
+
+
+class Origins(Case):
+    def test_refused(self):
+        self.start()
+        port, self.origin.port = self.origin.port, 0
+        self.origin.close()
+        answer = self.refused(self.target, 502, 'connect-refused', 'failed', address=SERVED, port=port)
+        self.assertIn(b'error=connection_refused', answer)
+
+    def test_silent(self):
+        self.start(limits={'connect_timeout_ms': 500})
+        NAMES.answers['origin.test'] = [SILENT]
+        self.refused(self.target, 504, 'connect-timeout', 'failed', address=SILENT)
+
+    def test_the_next_address(self):
+        self.start(limits={'connect_timeout_ms': 1000})
+        NAMES.answers['origin.test'] = [SILENT, SERVED]
+        client, origin = self.tunnel()
+        client.close(), origin.close()
+        self.assertEqual(self.worker.line()['address'], SERVED)
+
+    def test_no_way_there(self):
+        self.start()
+        NAMES.answers['origin.test'] = ['198.51.100.200']
+        self.refused(self.target, 502, 'connect-unreachable', 'failed')
+
+    def test_literals(self):
+        self.start([f'{SERVED}:{self.origin.port}'])
+        client, origin = self.tunnel(f'{SERVED}:{self.origin.port}')
+        client.close(), origin.close()
+        self.assertEqual(self.worker.line()['address'], SERVED)
+        self.refused(f'{PROXY}:80', 403, 'not-listed', 'denied')
+        self.assertEqual(NAMES.asked, [])
+
+
+class Limits(Case):
+    def test_connections(self):
+        self.start(limits={'connections': 4})
+        pairs = [self.tunnel() for _ in range(4)]
+        waiting = self.worker.connect()
+        waiting.sendall(connect_request(self.target))
+        line = self.worker.line()
+        self.assertEqual((line['event'], line['reason']), ('accept-paused', 'limit-connections'))
+        waiting.settimeout(0.3)
+        with self.assertRaises(TimeoutError):
+            waiting.recv(1)
+        pairs[0][0].close(), pairs[0][1].close()
+        waiting.settimeout(WAIT)
+        self.assertEqual(read_head(waiting)[0], 200)
+        for client, origin in pairs[1:]:
+            client.sendall(b'alive')
+            self.assertEqual(read_exactly(origin, 5), b'alive')
+            client.close(), origin.close()
+        waiting.close()
+
+    def test_few_descriptors_mean_few_connections(self):
+        self.start(limits={'connections': 1000}, nofile=64 + 2 * 6)
+        pairs = [self.tunnel() for _ in range(2)]
+        waiting = self.worker.connect()
+        self.assertEqual(self.worker.line()['event'], 'accept-paused')
+        for client, origin in pairs:
+            client.sendall(b'alive')
+            self.assertEqual(read_exactly(origin, 5), b'alive')
+            client.close(), origin.close()
+        waiting.sendall(connect_request(self.target))
+        self.assertEqual(read_head(waiting)[0], 200)
+        waiting.close()
+
+    def test_shutdown_writes_the_lines(self):
+        self.start()
+        client, origin = self.tunnel()
+        worker, self.worker = self.worker, None
+        log = os.dup(worker.log)
+        worker.stop()
+        self.assertIn(b'"reason":"shutdown"', os.read(log, TEXT_MAX))
+        os.close(log)
+
+
+if __name__ == '__main__':
+    harness.enter_namespace()
+    NAMES = harness.Names()
+    unittest.main(warnings='ignore')
