@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,6 +28,36 @@ static void drop(struct containers *containers, size_t i)
 {
 	close(containers->v[i].pidfd);
 	containers->v[i] = containers->v[--containers->n];
+}
+
+#define RECORD_NAME_MAX (CONTROL_ID_MAX + sizeof(".json"))
+
+static void record_name(const char *id, char name[RECORD_NAME_MAX])
+{
+	(void) snprintf(name, RECORD_NAME_MAX, "%s.json", id);
+}
+
+static struct container_record look_up_record(int run, const char *id)
+{
+	char name[RECORD_NAME_MAX];
+	struct stat st;
+	record_name(id, name);
+	if (fstatat(run, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return (struct container_record){ 0 };
+	return (struct container_record){
+		.inode = st.st_ino,
+		.mtime_ns = (int64_t) st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+	};
+}
+
+static void unlink_record(int run, const struct container *container)
+{
+	struct container_record now = look_up_record(run, container->id);
+	if (now.inode != container->record.inode || now.mtime_ns != container->record.mtime_ns)
+		return;
+	char name[RECORD_NAME_MAX];
+	record_name(container->id, name);
+	(void) unlinkat(run, name, 0);
 }
 
 static int grow(struct containers *containers, struct error *err)
@@ -62,16 +93,27 @@ int containers_add(struct containers *containers, const char *id, int pidfd, uin
 	if (r < 0)
 		return r;
 	struct container *container = &containers->v[containers->n++];
-	*container = (struct container){ .pidfd = pidfd, .owner = owner };
+	*container = (struct container){
+		.pidfd = pidfd,
+		.owner = owner,
+		.record = look_up_record(containers->run, id),
+	};
 	(void) snprintf(container->id, sizeof(container->id), "%s", id);
 	return 0;
 }
 
-void containers_commit(struct containers *containers, uint32_t owner)
+size_t containers_commit(struct containers *containers, uint32_t owner)
 {
-	for (size_t i = 0; i < containers->n; i++)
-		if (containers->v[i].owner == owner)
-			containers->v[i].owner = 0;
+	size_t n = 0;
+	for (size_t i = 0; i < containers->n; i++) {
+		struct container *container = &containers->v[i];
+		if (container->owner != owner)
+			continue;
+		container->owner = 0;
+		container->record = look_up_record(containers->run, container->id); /* the hook has written it anew */
+		n++;
+	}
+	return n;
 }
 
 void containers_take_back(struct containers *containers, uint32_t owner)
@@ -89,24 +131,14 @@ size_t containers_of_others(const struct containers *containers, uint32_t owner)
 	return n;
 }
 
-static void unlink_record(int run, const char *id)
+void containers_sweep(struct containers *containers)
 {
-	char name[CONTROL_ID_MAX + sizeof(".json")];
-	(void) snprintf(name, sizeof(name), "%s.json", id);
-	(void) unlinkat(run, name, 0);
-}
-
-size_t containers_sweep(struct containers *containers, int run)
-{
-	size_t ended = 0;
 	for (size_t i = containers->n; i-- > 0;) {
 		if (!has_ended(containers->v[i].pidfd))
 			continue;
-		unlink_record(run, containers->v[i].id);
+		unlink_record(containers->run, &containers->v[i]);
 		drop(containers, i);
-		ended++;
 	}
-	return ended;
 }
 
 void containers_watch(const struct containers *containers, struct pollfd *pfds)

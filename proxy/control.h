@@ -10,7 +10,7 @@
  *                                    <-   READY: the worker has accepted that connection
  *     COMMIT                         ->       from now on the container lives as long as its init, not as this
  * connection
- *                                    <-   OK
+ *                                    <-   OK, or ERROR: its init has ended
  *     LEAVE id                       ->       poststop: only a hint to look at the pidfds now
  *                                    <-   OK
  *     STATUS                         ->

@@ -200,7 +200,7 @@ static void dispatch(struct keeper *keeper, const struct pollfd *pfds, size_t n,
 		}
 	}
 	if (ended)
-		(void) containers_sweep(&keeper->containers, KEEPER_FD_RUN);
+		containers_sweep(&keeper->containers);
 }
 
 /* The lock, or -1: a hook has it, or the directory cannot be written now. Both pass. */
@@ -302,7 +302,10 @@ static int set_up(struct keeper *keeper, struct error *err)
 int keeper_main(int argc, char **argv)
 {
 	static struct keeper keeper = {
-		.state = CONTROL_STATE_STARTING, .builtin = BUILTIN_INIT, .external = EXTERNAL_INIT
+		.state = CONTROL_STATE_STARTING,
+		.builtin = BUILTIN_INIT,
+		.external = EXTERNAL_INIT,
+		.containers = { .run = KEEPER_FD_RUN },
 	};
 	struct error err;
 

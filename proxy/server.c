@@ -131,7 +131,14 @@ static void on_status(const struct keeper *keeper, struct connection *connection
 
 static void on_commit(struct keeper *keeper, struct connection *connection)
 {
-	containers_commit(&keeper->containers, connection->serial);
+	containers_sweep(&keeper->containers);
+	if (containers_commit(&keeper->containers, connection->serial) == 0) {
+		struct error err;
+		(void) error_say(&err, ESRCH, "the container has ended");
+		(void) error_close(&err);
+		answer_error(connection, &err);
+		return;
+	}
 	answer(connection, CONTROL_OK);
 	if (!keeper->pruned) /* once in a keeper's life, and now: nobody waits for it */
 		logfile_prune(KEEPER_FD_LOG_DIR, LOGS_TOTAL_MAX);
@@ -159,7 +166,7 @@ void server_on_readable(struct keeper *keeper, struct connection *connection)
 		on_commit(keeper, connection);
 		break;
 	case CONTROL_LEAVE:
-		(void) containers_sweep(&keeper->containers, KEEPER_FD_RUN);
+		containers_sweep(&keeper->containers);
 		answer(connection, CONTROL_OK);
 		break;
 	case CONTROL_STATUS:

@@ -116,6 +116,31 @@ class Life(KeeperTest):
         keeper.wait_end()
         self.assertEqual(keeper.exit_status, 0)
 
+    def test_init_ends_before_commit(self):
+        keeper = self.keeper()
+        keeper.take_lock()
+        container = keeper.container("c1")
+        keeper.hook.join(container, keeper.image)
+        keeper.hook.probe(keeper.address)
+        container.kill()
+        with self.assertRaises(ControlError) as caught:
+            keeper.hook.commit()
+        self.assertTrue(caught.exception.closed)
+        keeper.hook.close()
+        keeper.drop_lock()
+        self.assertEnded(keeper)
+
+    def test_record_of_the_next_of_that_id(self):
+        """The next container of an id may have its record before the keeper has seen the last one's end."""
+        keeper = self.keeper()
+        container = keeper.begin()
+        os.unlink(os.path.join(keeper.run, "c1.json"))
+        with open(os.path.join(keeper.run, "c1.json"), "w"):
+            pass
+        container.kill()
+        keeper.wait_end()
+        self.assertEqual(os.listdir(keeper.run), ["c1.json"])
+
     def test_leave_is_only_a_hint(self):
         keeper = self.keeper()
         keeper.begin()
