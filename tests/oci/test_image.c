@@ -118,7 +118,7 @@ DAMAGE(name_wraps)
 }
 DAMAGE(name_in_header)
 {
-	i->name = (struct image_text){ 0, 0 };
+	i->name = (struct image_text){ offsetof(struct image, version) + 1, 0 }; /* a 0, where no text may be */
 }
 DAMAGE(name_open)
 {
@@ -143,6 +143,7 @@ DAMAGE(allow_far)
 DAMAGE(allow_askew)
 {
 	i->allow.offset++;
+	i->allow.count = 0;
 }
 DAMAGE(allow_header)
 {
@@ -229,6 +230,7 @@ DAMAGE(ports_none)
 DAMAGE(ports_askew)
 {
 	i->ports.offset++;
+	i->ports.count = 1;
 }
 DAMAGE(builtin_command)
 {
