@@ -44,6 +44,10 @@ static int empty_directory(int run, int *ret_fd, struct error *err)
 	char name[32];
 	(void) snprintf(name, sizeof(name), ".root-%016llx", (unsigned long long) random);
 
+	_cleanup_close_ int lock = -1;
+	int r = rundir_lock_drafts(run, true, &lock, err);
+	if (r < 0)
+		return r;
 	if (mkdirat(run, name, 0500) < 0) /* the keeper has no CAP_DAC_OVERRIDE by which to enter one of mode 0 */
 		return error_set(err, errno, "make the worker's empty root");
 	_cleanup_close_ int fd = openat(run, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -161,7 +160,8 @@ static int record_format(const struct record *record, char *buf, size_t size, si
 	return 0;
 }
 
-int record_write(int dir, const struct record *record, struct error *err)
+/* The caller holds the drafts' lock. */
+static int record_replace(int dir, const struct record *record, struct error *err)
 {
 	char text[RECORD_SIZE_MAX], name[RECORD_NAME_SIZE], draft[RECORD_NAME_SIZE + 8];
 	size_t len = 0;
@@ -182,6 +182,13 @@ int record_write(int dir, const struct record *record, struct error *err)
 		return error_wrap(err, "record of container %s", record->id);
 	}
 	return 0;
+}
+
+int record_write(int dir, const struct record *record, struct error *err)
+{
+	_cleanup_close_ int lock = -1;
+	int r = rundir_lock_drafts(dir, true, &lock, err);
+	return r < 0 ? r : record_replace(dir, record, err);
 }
 
 static int record_parse(const char *name, const char *text, size_t len, struct record *ret, struct error *err)
@@ -217,12 +224,10 @@ int record_read(int dir, const char *id, struct record *ret, struct error *err)
 /* Under the directory's lock, so that of two hooks for one id one sees the other's record. */
 int record_reserve(int dir, struct record *record, struct error *err)
 {
-	_cleanup_close_ int lock = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (lock < 0)
-		return error_set(err, errno, "run directory");
-	while (flock(lock, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return error_set(err, errno, "lock the run directory");
+	_cleanup_close_ int lock = -1;
+	int r = rundir_lock_drafts(dir, true, &lock, err);
+	if (r < 0)
+		return r;
 
 	struct record old;
 	if (record_read(dir, record->id, &old, NULL) == 0 && record_alive(&old)) {
@@ -234,7 +239,7 @@ int record_reserve(int dir, struct record *record, struct error *err)
 			return 1;
 		}
 	}
-	return record_write(dir, record, err);
+	return record_replace(dir, record, err);
 }
 
 void record_remove(int dir, const char *id)

@@ -62,6 +62,18 @@ void rundir_key(uint64_t cookie, char ret[RUNDIR_KEY_SIZE])
 	(void) snprintf(ret, RUNDIR_KEY_SIZE, "%016" PRIx64, cookie);
 }
 
+int rundir_lock_drafts(int dir, bool wait, int *ret_fd, struct error *err)
+{
+	_cleanup_close_ int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(err, errno, "run directory");
+	while (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0)
+		if (errno != EINTR)
+			return error_set(err, errno, "lock the run directory");
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
 static void lock_name(const char *key, char *buf, size_t size)
 {
 	(void) snprintf(buf, size, "%s.lock", key);

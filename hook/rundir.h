@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -19,6 +20,13 @@ int rundir_open(const char *path, int *ret_fd, struct error *err);
 
 /* A namespace's key as text: its cookie (netns/netns.h) in hexadecimal. */
 void rundir_key(uint64_t cookie, char ret[RUNDIR_KEY_SIZE]);
+
+/*
+ * Takes the directory's own lock, for a moment: whoever gives something a name that begins with a dot, a draft or what
+ * is about to lose its name, holds it as long as there is that name. So under the lock such names are a dead hook's.
+ * *ret_fd is the caller's; closing it lets go. wait: else -EAGAIN where somebody has it.
+ */
+int rundir_lock_drafts(int dir, bool wait, int *ret_fd, struct error *err);
 
 /*
  * Takes the namespace's lock, waiting for whoever holds it. The lock's file goes with the keeper, so the one that is

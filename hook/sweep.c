@@ -58,6 +58,18 @@ static bool has_suffix(const char *name, size_t stem, const char *suffix)
 	return strlen(name) == stem + strlen(suffix) && strcmp(name + stem, suffix) == 0;
 }
 
+static bool is_draft(const char *name)
+{
+	return name[0] == '.' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+/* What a killed hook was about to rename or to remove. */
+static void sweep_draft(int run, const char *name)
+{
+	if (unlinkat(run, name, 0) < 0 && errno == EISDIR)
+		(void) unlinkat(run, name, AT_REMOVEDIR);
+}
+
 /* A number that nobody has settles it; else, where there is a keeper, a record is its to remove when that init ends. */
 static int sweep_record(const struct record *record, void *arg)
 {
@@ -78,9 +90,14 @@ void sweep_run(int run)
 	_cleanup_closedir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	if (!dir)
 		return;
-	for (const struct dirent *e = readdir(dir); e; e = readdir(dir))
+	_cleanup_close_ int drafts = -1;
+	bool may_sweep_drafts = rundir_lock_drafts(run, false, &drafts, NULL) == 0;
+	for (const struct dirent *e = readdir(dir); e; e = readdir(dir)) {
 		if (has_suffix(e->d_name, RUNDIR_KEY_SIZE - 1, ".lock"))
 			sweep_lock(run, e->d_name);
+		else if (may_sweep_drafts && is_draft(e->d_name))
+			sweep_draft(run, e->d_name);
+	}
 	(void) record_each(run, sweep_record, &run, NULL);
 }
 

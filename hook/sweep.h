@@ -4,7 +4,7 @@
 
 /*
  * Removes the records of containers whose init has ended, and the locks and control sockets that no keeper stands
- * behind. What somebody holds the lock of is left alone.
+ * behind, and drafts. What somebody holds the lock of is left alone.
  */
 void sweep_run(int run);
 

@@ -106,6 +106,23 @@ static void leaves_a_hook_at_work_alone(void **state)
 	assert_false(there(KEY ".lock"));
 }
 
+static void removes_a_dead_hooks_drafts(void **state)
+{
+	(void) state;
+	place_write(".c1.new", "{");
+	assert_return_code(mkdir(".root-1", 0500), 0);
+	_cleanup_close_ int lock = -1;
+	assert_int_equal(rundir_lock_drafts(dir, true, &lock, NULL), 0);
+	sweep_run(dir); /* a live one's */
+	assert_true(there(".c1.new"));
+	assert_true(there(".root-1"));
+	cleanup_close(&lock);
+	lock = -1;
+	sweep_run(dir);
+	assert_false(there(".c1.new"));
+	assert_false(there(".root-1"));
+}
+
 static void write_record(const char *id, enum record_state as, pid_t pid, uint64_t start_time)
 {
 	struct record record = { .policy = "web", .key = KEY, .state = as, .pid = pid, .start_time = start_time };
@@ -158,6 +175,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(removes_what_a_killed_keeper_left, enter, leave),
 		cmocka_unit_test_setup_teardown(leaves_a_keeper_alone, enter, leave),
 		cmocka_unit_test_setup_teardown(leaves_a_hook_at_work_alone, enter, leave),
+		cmocka_unit_test_setup_teardown(removes_a_dead_hooks_drafts, enter, leave),
 		cmocka_unit_test_setup_teardown(removes_records_of_the_dead, enter, leave),
 		cmocka_unit_test_setup_teardown(removes_the_oldest_logs, enter, leave),
 	};
