@@ -30,13 +30,11 @@ int poststop_run(const struct settings *settings, const char *state_text, size_t
 		return 1;
 	}
 
-	_cleanup_close_ int run = -1, log = -1;
+	_cleanup_close_ int run = -1;
 	if (access(settings->run, F_OK) == 0 && rundir_open(settings->run, &run, NULL) == 0) {
 		tell_keeper(run, state->id);
 		sweep_run(run);
 	}
-	if (access(settings->log, F_OK) == 0 && rundir_open(settings->log, &log, NULL) == 0)
-		sweep_logs(log);
 	state_free(state);
 	return 0;
 }

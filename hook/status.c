@@ -118,13 +118,11 @@ static int status(int argc, char **argv, struct error *err)
 	if (r < 0 || access(settings.run, F_OK) < 0)
 		return r; /* no directory: no container yet */
 
-	_cleanup_close_ int run = -1, log = -1;
+	_cleanup_close_ int run = -1;
 	r = rundir_open(settings.run, &run, err);
 	if (r < 0)
 		return r;
 	sweep_run(run);
-	if (access(settings.log, F_OK) == 0 && rundir_open(settings.log, &log, NULL) == 0)
-		sweep_logs(log);
 	return record_each(run, print_record, &run, err);
 }
 

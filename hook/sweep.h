@@ -10,8 +10,3 @@ void sweep_run(int run);
 
 /* The same for one namespace, whose lock the caller holds. */
 void sweep_key(int run, const char *key);
-
-/* The most that all logs together may take, in bytes; the oldest go first. */
-#define SWEEP_LOGS_BYTES (256u << 20)
-
-void sweep_logs(int log);

@@ -146,29 +146,6 @@ static void removes_records_of_the_dead(void **state)
 	assert_false(there("recycled.json"));
 }
 
-static void write_log(const char *name, off_t size, time_t mtime)
-{
-	place_write(name, "");
-	assert_return_code(truncate(name, size), 0);
-	const struct timespec times[2] = { { .tv_sec = mtime }, { .tv_sec = mtime } };
-	assert_return_code(utimensat(dir, name, times, 0), 0);
-}
-
-static void removes_the_oldest_logs(void **state)
-{
-	(void) state;
-	write_log("old.log", SWEEP_LOGS_BYTES / 2, 1000);
-	write_log("middle.log", SWEEP_LOGS_BYTES / 2, 2000);
-	sweep_logs(dir);
-	assert_true(there("old.log"));
-
-	write_log("new.log", 1, 3000);
-	sweep_logs(dir);
-	assert_false(there("old.log"));
-	assert_true(there("middle.log"));
-	assert_true(there("new.log"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,7 +154,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(leaves_a_hook_at_work_alone, enter, leave),
 		cmocka_unit_test_setup_teardown(removes_a_dead_hooks_drafts, enter, leave),
 		cmocka_unit_test_setup_teardown(removes_records_of_the_dead, enter, leave),
-		cmocka_unit_test_setup_teardown(removes_the_oldest_logs, enter, leave),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
