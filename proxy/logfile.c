@@ -15,8 +15,9 @@
 /* A worker gives up on a line that does not fit whole: the file is full although bytes are left. */
 #define LINE_ROOM 4096
 
-/* How many files one pruning may remove. */
-#define PRUNE_MAX 256
+/* How many files one pruning may remove, each after a look at all: a keeper has others waiting. The next one goes on.
+ */
+#define PRUNE_MAX 32
 
 /* Opens and locks, which tells logfile_prune() that it is in use. 1: somebody pruned it in between. */
 static int open_locked(const struct logfile *log, int *ret_fd, struct error *err)

@@ -7,8 +7,8 @@
 #include "base/error.h"
 
 struct sandbox {
-	int root;             /* descriptor of an empty directory: fchdir(2), chroot(2) */
-	uint32_t uid;         /* uid and gid; no supplementary groups */
+	int root;     /* descriptor of an empty directory: fchdir(2), chroot(2) */
+	uint32_t uid; /* and gid; WORKER_UID_BASE and the parent's pid, proxy/worker.h; no supplementary groups */
 	uint32_t descriptors; /* RLIMIT_NOFILE */
 	uint64_t file_size;   /* RLIMIT_FSIZE, bytes: bounds the log */
 };
