@@ -5,25 +5,22 @@
  * RESOLVE   the resolver                     resolve_timeout_ms  DIAL, ANSWER
  * DIAL      the origin's connection          connect_timeout_ms  TUNNEL; DIAL again; ANSWER
  * TUNNEL    either end                       idle_timeout_ms     LINGER, DONE
- * ANSWER    room for the rest of an answer   LINGER_TIMEOUT_MS   LINGER, DONE
- * LINGER    the client to have it all        LINGER_TIMEOUT_MS   DONE
+ * ANSWER    room for the rest of an answer   PARTING_TIMEOUT_MS  LINGER, DONE
+ * LINGER    the client to have it all        PARTING_TIMEOUT_MS  DONE
  * DONE      the sweep that frees it
  *
- * An external proxy's connection begins in DIAL. The log line is written on the way into LINGER or DONE: conn_settle().
- * The client's socket comes with SO_LINGER {1, 0} from the listener, so whatever closes it in a hurry resets it, and a
- * client that reads nothing cannot keep it in the kernel.
+ * An external proxy's connection begins in DIAL. The log line is written by conn_settle(), on the way into
+ * ANSWER, LINGER or DONE, whichever comes first. The client's socket comes with SO_LINGER {1, 0} from the listener, so
+ * whatever closes it in a hurry resets it, and a client that reads nothing cannot keep it in the kernel.
  */
 #include "proxy/conn.h"
 
-#include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,29 +29,15 @@
 #include "proxy/dial.h"
 #include "proxy/filter.h"
 #include "proxy/http.h"
+#include "proxy/parting.h"
+#include "proxy/reading.h"
 #include "proxy/relay.h"
 #include "proxy/resolver.h"
 #include "proxy/scoreboard.h"
 
-#define LINGER_TIMEOUT_MS 1000
-#define LINGER_DRAIN_MAX (1u << 20) /* bytes that a refused client may still send before it is cut off */
-#define HEAD_FIRST_SIZE 1024u
+#define PARTING_TIMEOUT_MS 1000
 
 enum state { HEAD, RESOLVE, DIAL, TUNNEL, ANSWER, LINGER, DONE };
-
-/* A request head on its way in. */
-struct reading {
-	struct http_head head;
-	size_t len, size;
-	char *buf;
-};
-
-/* An answer on its way out. */
-struct answering {
-	struct text text;
-	size_t sent;
-	char buf[HTTP_ANSWER_MAX];
-};
 
 struct conn {
 	TAILQ_ENTRY(conn) entry; /* in conns->open or ->done */
@@ -76,12 +59,11 @@ struct conn {
 	bool was_tunnel;
 
 	/* of one state each */
-	struct reading *reading;     /* HEAD */
-	struct lookup *lookup;       /* RESOLVE */
-	struct dial *dial;           /* DIAL */
-	struct answering *answering; /* ANSWER */
-	size_t drained;              /* LINGER */
-	struct relay relay;          /* TUNNEL */
+	struct reading *reading; /* HEAD */
+	struct lookup *lookup;   /* RESOLVE */
+	struct dial *dial;       /* DIAL */
+	struct parting *parting; /* ANSWER, LINGER */
+	struct relay relay;      /* TUNNEL */
 };
 
 void conns_init(struct conns *conns)
@@ -156,16 +138,22 @@ static void conn_settle(struct conn *conn, enum reason reason)
 	};
 	access_log_write(conns->log, &entry);
 	count(&conns->board->counters, conn, reason);
-	scoreboard_release(conn->slot);
+	scoreboard_release(conns->board, conn->slot, &conns->first_slot);
 	conn->slot = NULL;
 }
 
 static void free_reading(struct conn *conn)
 {
-	if (conn->reading)
-		free(conn->reading->buf);
-	free(conn->reading);
+	reading_free(conn->reading);
 	conn->reading = NULL;
+}
+
+/* Whatever ends a tunnel takes it off the list: its descriptors may soon be another's. */
+static void leave_ready(struct conn *conn)
+{
+	if (conn->is_ready)
+		TAILQ_REMOVE(&conn->conns->ready, conn, ready_entry);
+	conn->is_ready = false;
 }
 
 static void conn_done(struct conn *conn)
@@ -182,9 +170,7 @@ static void conn_done(struct conn *conn)
 		relay_finish(&conn->relay, &conns->pipes);
 	close_source(&conn->client);
 	close_source(&conn->origin);
-	if (conn->is_ready)
-		TAILQ_REMOVE(&conns->ready, conn, ready_entry);
-	conn->is_ready = false;
+	leave_ready(conn);
 	TAILQ_REMOVE(&conns->open, conn, entry);
 	TAILQ_INSERT_TAIL(&conns->done, conn, entry);
 }
@@ -199,27 +185,6 @@ static void conn_abort(struct conn *conn, enum reason reason)
 	conn_done(conn);
 }
 
-static bool send_queue_is_empty(int fd)
-{
-	int unacknowledged = 0; /* our FIN is one of them, tcp(7) */
-	return ioctl(fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged == 0;
-}
-
-/* Throws away what the client still sends. Returns whether its end was seen. */
-static bool drain_client(struct conn *conn)
-{
-	char bytes[16384];
-	while (conn->drained < LINGER_DRAIN_MAX) {
-		ssize_t n = recv(conn->client.fd, bytes, sizeof(bytes), MSG_TRUNC);
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-			return true;
-		if (n < 0 && errno == EAGAIN)
-			return false;
-		conn->drained += n > 0 ? (size_t) n : 0;
-	}
-	return true;
-}
-
 /* A close(2) without reset, of which nothing can stay behind in the kernel. */
 static void close_in_order(struct conn *conn)
 {
@@ -229,70 +194,67 @@ static void close_in_order(struct conn *conn)
 
 static void linger_run(struct conn *conn)
 {
-	bool ended = drain_client(conn);
-	if (ended && send_queue_is_empty(conn->client.fd))
+	switch (parting_linger(conn->parting, conn->client.fd)) {
+	case PARTING_WAITS:
+		break;
+	case PARTING_OVER:
 		close_in_order(conn);
-}
-
-/*
- * Settled, and everything is in the client's send queue. The kernel wakes us when our FIN is acknowledged, since the
- * state of the connection changes then.
- */
-static void linger_start(struct conn *conn)
-{
-	close_source(&conn->origin);
-	conn->state = LINGER;
-	set_deadline(conn, TIMER_LINGER, LINGER_TIMEOUT_MS);
-	if (shutdown(conn->client.fd, SHUT_WR) < 0 && errno != ENOTCONN) {
+		break;
+	case PARTING_FAILED:
 		conn_done(conn);
-		return;
+		break;
 	}
-	linger_run(conn);
 }
 
 static void linger_expired(struct conn *conn)
 {
-	if (send_queue_is_empty(conn->client.fd))
+	if (parting_is_acknowledged(conn->client.fd))
 		close_in_order(conn);
 	else
 		conn_done(conn);
 }
 
-/* -- the answer that ends it -- */
-
 static void answer_run(struct conn *conn)
 {
-	struct answering *answer = conn->answering;
-	while (answer->sent < answer->text.len) {
-		ssize_t n = send(
-			conn->client.fd, answer->buf + answer->sent, answer->text.len - answer->sent, MSG_NOSIGNAL);
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n < 0 && errno != EINTR) {
-			conn_done(conn);
-			return;
-		}
-		answer->sent += n > 0 ? (size_t) n : 0;
+	switch (parting_send(conn->parting, conn->client.fd)) {
+	case PARTING_WAITS:
+		break;
+	case PARTING_OVER:
+		conn->state = LINGER;
+		linger_run(conn);
+		break;
+	case PARTING_FAILED:
+		conn_done(conn);
+		break;
 	}
-	linger_start(conn);
 }
 
-static void answer_start(struct conn *conn, enum reason reason, const char *problem)
+/* Ends it in good order; with an answer where the reason has one and the client still waits for it. */
+static void part(struct conn *conn, enum reason reason, bool answer, const char *problem)
 {
 	free_reading(conn);
+	leave_ready(conn);
 	close_source(&conn->origin);
-	conn->answering = malloc(sizeof(*conn->answering));
-	if (!conn->answering || reason_http_status(reason) == 0 || conn->conns->external_port) {
+	conn->parting = malloc(sizeof(*conn->parting));
+	if (!conn->parting) {
 		conn_abort(conn, reason);
 		return;
 	}
-	conn->answering->text = text_init(conn->answering->buf, sizeof(conn->answering->buf));
-	conn->answering->sent = 0;
-	http_answer(&conn->answering->text, reason, problem);
-	conn->state = ANSWER;
-	set_deadline(conn, TIMER_LINGER, LINGER_TIMEOUT_MS);
+	parting_init(conn->parting);
+	if (answer)
+		http_answer(&conn->parting->answer, reason, problem);
 	conn_settle(conn, reason);
+	conn->state = ANSWER;
+	set_deadline(conn, TIMER_LINGER, PARTING_TIMEOUT_MS);
 	answer_run(conn);
+}
+
+static void refuse(struct conn *conn, enum reason reason, const char *problem)
+{
+	if (reason_http_status(reason) == 0 || conn->conns->external_port)
+		conn_abort(conn, reason);
+	else
+		part(conn, reason, true, problem);
 }
 
 /* -- the tunnel -- */
@@ -319,8 +281,7 @@ static void tunnel_run(struct conn *conn)
 		conn->is_ready = true;
 		break;
 	case RELAY_ENDED:
-		conn_settle(conn, REASON_ALLOWED);
-		linger_start(conn);
+		part(conn, REASON_ALLOWED, false, NULL);
 		break;
 	case RELAY_RESET:
 		conn_abort(conn, relay->reset == RELAY_CLIENT ? REASON_CLIENT_RESET : REASON_ORIGIN_RESET);
@@ -366,7 +327,7 @@ static void dial_on(struct conn *conn)
 	close_source(&conn->origin);
 	conn->origin.fd = dial_next(conn->dial, &conn->dialled);
 	if (conn->origin.fd < 0) {
-		answer_start(conn, conn->dial->failure, NULL);
+		refuse(conn, conn->dial->failure, NULL);
 		return;
 	}
 	if (conn->slot) {
@@ -377,7 +338,7 @@ static void dial_on(struct conn *conn)
 	uint32_t share = conn->conns->image->limits.connect_timeout_ms / conn->dial->n;
 	set_deadline(conn, TIMER_CONNECT, share ? share : 1);
 	if (!watch(conn, &conn->origin))
-		answer_start(conn, REASON_LIMIT_RESOURCES, NULL);
+		refuse(conn, REASON_LIMIT_RESOURCES, NULL);
 }
 
 static void dial_run(struct conn *conn)
@@ -401,7 +362,7 @@ static void dial_start(struct conn *conn, const struct address *addresses, size_
 	enum reason reason = conn->dial ? dial_prepare(conn->dial, conns->image, conns->route, addresses, n, conn->port)
 					: REASON_LIMIT_RESOURCES;
 	if (reason != REASON_NONE) {
-		answer_start(conn, reason, NULL);
+		refuse(conn, reason, NULL);
 		return;
 	}
 	conn->state = DIAL;
@@ -428,7 +389,7 @@ static void on_resolved(void *arg, enum reason reason, const struct address *add
 	if (reason == REASON_NONE)
 		dial_start(conn, addresses, n);
 	else
-		answer_start(conn, reason, NULL);
+		refuse(conn, reason, NULL);
 }
 
 static void resolve_expired(struct conn *conn)
@@ -449,7 +410,7 @@ static void request_decided(struct conn *conn)
 	if (conn->slot && decision.rule)
 		conn->slot->rule_line = decision.rule->line;
 	if (decision.reason != REASON_ALLOWED) {
-		answer_start(conn, decision.reason, NULL);
+		refuse(conn, decision.reason, NULL);
 	} else if (conn->host.kind == HOST_ADDRESS) {
 		dial_start(conn, &conn->host.address, 1);
 	} else {
@@ -468,7 +429,7 @@ static void request_complete(struct conn *conn)
 	struct reading *reading = conn->reading;
 	enum reason reason = http_connect_target(&reading->head, reading->buf, &conn->host, &conn->port, &problem);
 	if (reason != REASON_NONE) {
-		answer_start(conn, reason, problem);
+		refuse(conn, reason, problem);
 		return;
 	}
 	free_reading(conn);
@@ -480,85 +441,40 @@ static void request_complete(struct conn *conn)
 	request_decided(conn);
 }
 
-static bool reading_has_room(struct conn *conn)
+/* A client that only half-closed still reads. One that never said a word gets none. */
+static void head_ended(struct conn *conn, enum reason reason, const char *problem)
 {
-	struct reading *reading = conn->reading;
-	if (!reading)
-		reading = conn->reading = calloc(1, sizeof(*reading));
-	if (!reading)
-		return false;
-	if (reading->len < reading->size)
-		return true;
-	/* one byte more than the limit, which shows that it is passed */
-	size_t most = (size_t) conn->conns->image->limits.head_bytes + 1;
-	size_t size = reading->size ? reading->size * 2 : HEAD_FIRST_SIZE;
-	if (size > most)
-		size = most;
-	char *buf = size > reading->size ? realloc(reading->buf, size) : NULL;
-	if (!buf)
-		return false;
-	reading->buf = buf;
-	reading->size = size;
-	return true;
-}
-
-/* Reads no byte that is not the head's: they are looked at first, and what follows the head is the tunnel's. */
-static enum parse_result read_head(struct conn *conn, ssize_t *ret_n)
-{
-	struct reading *reading = conn->reading;
-	char *at = reading->buf + reading->len;
-	ssize_t n = *ret_n = recv(conn->client.fd, at, reading->size - reading->len, MSG_PEEK);
-	if (n <= 0)
-		return PARSE_MORE;
-	enum parse_result result = http_parse_head(
-		&reading->head, reading->buf, reading->len + (size_t) n, conn->conns->image->limits.head_bytes);
-	size_t taken = result == PARSE_MORE ? (size_t) n : reading->head.len - reading->len;
-	if (taken > 0 && recv(conn->client.fd, at, taken, 0) != (ssize_t) taken) {
-		*ret_n = 0; /* cannot be: we are the only reader */
-		return PARSE_MORE;
-	}
-	reading->len += taken;
-	return result;
-}
-
-/* No more bytes come; a client that only half-closed still reads. */
-static void head_ended(struct conn *conn, ssize_t n)
-{
-	if (n < 0) {
-		conn_abort(conn, REASON_CLIENT_CLOSED);
-	} else if (conn->reading->len > 0) {
-		answer_start(conn, REASON_BAD_REQUEST, "It ended in the middle of its head.");
-	} else {
-		conn_settle(conn, REASON_CLIENT_CLOSED);
-		linger_start(conn);
-	}
+	if (conn->reading && conn->reading->len > 0)
+		refuse(conn, reason, problem);
+	else
+		part(conn, reason == REASON_BAD_REQUEST ? REASON_CLIENT_CLOSED : reason, false, NULL);
 }
 
 static void head_run(struct conn *conn)
 {
-	while (conn->state == HEAD) {
-		if (!reading_has_room(conn)) {
-			answer_start(conn, REASON_LIMIT_RESOURCES, NULL);
-			return;
-		}
-		ssize_t n;
-		switch (read_head(conn, &n)) {
-		case PARSE_DONE:
-			request_complete(conn);
-			return;
-		case PARSE_BAD:
-			answer_start(conn, conn->reading->head.reason, conn->reading->head.problem);
-			return;
-		case PARSE_MORE:
-			if (n < 0 && errno == EINTR)
-				break;
-			if (n < 0 && errno == EAGAIN)
-				return;
-			if (n <= 0) {
-				head_ended(conn, n);
-				return;
-			}
-		}
+	if (!conn->reading)
+		conn->reading = calloc(1, sizeof(*conn->reading));
+	enum reading_result result =
+		conn->reading ? reading_run(conn->reading, conn->client.fd, conn->conns->image->limits.head_bytes)
+			      : READING_NO_MEMORY;
+	switch (result) {
+	case READING_WAITS:
+		break;
+	case READING_DONE:
+		request_complete(conn);
+		break;
+	case READING_BAD:
+		refuse(conn, conn->reading->head.reason, conn->reading->head.problem);
+		break;
+	case READING_ENDED:
+		head_ended(conn, REASON_BAD_REQUEST, "It ended in the middle of its head.");
+		break;
+	case READING_FAILED:
+		conn_abort(conn, REASON_CLIENT_CLOSED);
+		break;
+	case READING_NO_MEMORY:
+		refuse(conn, REASON_LIMIT_RESOURCES, NULL);
+		break;
 	}
 }
 
@@ -614,7 +530,7 @@ static void conn_expired(struct conn *conn)
 {
 	switch (conn->state) {
 	case HEAD:
-		answer_start(conn, REASON_HEAD_TIMEOUT, NULL);
+		head_ended(conn, REASON_HEAD_TIMEOUT, NULL);
 		break;
 	case RESOLVE:
 		resolve_expired(conn);
@@ -646,8 +562,7 @@ void conns_run_ready(struct conns *conns)
 	struct conn *last = TAILQ_LAST(&conns->ready, conn_list);
 	for (struct conn *conn = NULL; last && conn != last;) {
 		conn = TAILQ_FIRST(&conns->ready);
-		TAILQ_REMOVE(&conns->ready, conn, ready_entry);
-		conn->is_ready = false;
+		leave_ready(conn);
 		tunnel_run(conn);
 	}
 }
@@ -659,7 +574,7 @@ bool conns_sweep(struct conns *conns)
 		TAILQ_REMOVE(&conns->done, conn, entry);
 		free_reading(conn);
 		free(conn->dial);
-		free(conn->answering);
+		free(conn->parting);
 		free(conn);
 		conns->n--;
 	}
@@ -691,7 +606,7 @@ bool conn_start(struct conns *conns, int fd)
 	conn->client = (struct source){ .kind = SOURCE_CLIENT, .fd = fd };
 	conn->origin = (struct source){ .kind = SOURCE_ORIGIN, .fd = -1 };
 	conn->started_ms = conns->now_ms;
-	conn->slot = scoreboard_take(conns->board);
+	conn->slot = scoreboard_take(conns->board, &conns->first_slot);
 	if (conn->slot)
 		conn->slot->started_ms = realtime_ms();
 	TAILQ_INSERT_TAIL(&conns->open, conn, entry);

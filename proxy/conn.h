@@ -42,6 +42,7 @@ struct conns {
 	struct resolver *resolver;
 	struct access_log *log;
 	struct scoreboard *board;
+	uint32_t first_slot; /* of the scoreboard: none before it is free */
 	struct pipes pipes;
 	struct timers timers;
 	int64_t now_ms; /* CLOCK_MONOTONIC, of the current turn of the loop */

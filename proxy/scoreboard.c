@@ -67,22 +67,27 @@ int scoreboard_map(int fd, uint32_t n_slots, struct scoreboard **ret, struct err
 	return 0;
 }
 
-struct scoreboard_slot *scoreboard_take(struct scoreboard *board)
+struct scoreboard_slot *scoreboard_take(struct scoreboard *board, uint32_t *first)
 {
-	/* n_slots bounds open connections, which at rest are few and lie in front */
-	for (uint32_t i = 0; i < board->n_slots; i++) {
+	for (uint32_t i = *first; i < board->n_slots; i++) {
 		struct scoreboard_slot *slot = &board->slots[i];
 		if (atomic_load_explicit(&slot->used, memory_order_relaxed))
 			continue;
 		memset(slot, 0, sizeof(*slot));
 		atomic_store_explicit(&slot->used, 1, memory_order_release);
+		*first = i + 1;
 		return slot;
 	}
+	*first = board->n_slots;
 	return NULL;
 }
 
-void scoreboard_release(struct scoreboard_slot *slot)
+void scoreboard_release(struct scoreboard *board, struct scoreboard_slot *slot, uint32_t *first)
 {
-	if (slot)
-		atomic_store_explicit(&slot->used, 0, memory_order_release);
+	if (!slot)
+		return;
+	atomic_store_explicit(&slot->used, 0, memory_order_release);
+	uint32_t i = (uint32_t) (slot - board->slots);
+	if (i < *first)
+		*first = i;
 }

@@ -54,6 +54,9 @@ int scoreboard_create(uint32_t n_slots, int *ret_fd, struct scoreboard **ret, st
 /* Maps one that scoreboard_create() has made, for good; -EINVAL where it is not one of n_slots. */
 int scoreboard_map(int fd, uint32_t n_slots, struct scoreboard **ret, struct error *err);
 
-/* An emptied slot, marked used; NULL where all are taken. */
-struct scoreboard_slot *scoreboard_take(struct scoreboard *board);
-void scoreboard_release(struct scoreboard_slot *slot);
+/*
+ * An emptied slot, marked used; NULL where all are taken. The lowest is taken, so that memory grows with the most
+ * connections there ever were; *first, 0 to begin with, is the worker's note of where to look.
+ */
+struct scoreboard_slot *scoreboard_take(struct scoreboard *board, uint32_t *first);
+void scoreboard_release(struct scoreboard *board, struct scoreboard_slot *slot, uint32_t *first);

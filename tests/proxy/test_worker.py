@@ -173,6 +173,31 @@ class Tunnels(Case):
             line = self.worker.line()
             self.assertEqual((line['bytes_up'], line['bytes_down']), (6, 7))
 
+    def test_bulk_in_many_tunnels(self):
+        """Tunnels that use up their turns again and again, and end while others do."""
+        self.start()
+        data = random.Random(3).randbytes(1 << 20) * 3
+        pairs = [self.tunnel() for _ in range(12)]
+
+        def send(sock):
+            sock.sendall(data)
+            sock.close()
+
+        got = {}
+        threads = [threading.Thread(target=send, args=(origin,)) for _, origin in pairs]
+        threads += [threading.Thread(target=lambda i=i, c=c: got.update({i: read_all(c)}))
+                    for i, (c, _) in enumerate(pairs)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT)
+        self.assertTrue(all(got.get(i) == data for i in range(len(pairs))))
+        for client, _ in pairs:
+            client.close()
+        for _ in pairs:
+            line = self.worker.line()
+            self.assertEqual((line['bytes_down'], line['reason']), (len(data), 'allowed'))
+
     def test_an_idle_tunnel_ends(self):
         self.start(limits={'idle_timeout_ms': 1000})
         client, origin = self.tunnel()
@@ -263,6 +288,12 @@ class Refusals(Case):
         line = self.worker.line()
         self.assertEqual(line['reason'], 'head-timeout')
         self.assertLess(line['duration_ms'], 2000)
+
+    def test_a_client_that_says_nothing_gets_no_answer(self):
+        self.start(limits={'head_timeout_ms': 1000})
+        with self.worker.connect() as sock:
+            self.assertEqual(read_all(sock), b'')
+        self.assertEqual(self.worker.line()['reason'], 'head-timeout')
 
     def test_a_client_that_leaves(self):
         self.start()

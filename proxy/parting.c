@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/parting.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define DRAIN_MAX (1u << 20) /* bytes that a refused client may still send before it is cut off */
+
+void parting_init(struct parting *parting)
+{
+	parting->answer = text_init(parting->buf, sizeof(parting->buf));
+	parting->sent = 0;
+	parting->drained = 0;
+}
+
+enum parting_result parting_send(struct parting *parting, int fd)
+{
+	while (parting->sent < parting->answer.len) {
+		ssize_t n = send(fd, parting->buf + parting->sent, parting->answer.len - parting->sent, MSG_NOSIGNAL);
+		if (n < 0)
+			return errno == EAGAIN ? PARTING_WAITS : PARTING_FAILED;
+		parting->sent += (size_t) n;
+	}
+	return PARTING_OVER;
+}
+
+bool parting_is_acknowledged(int fd)
+{
+	int queued = 0; /* our FIN counts, tcp(7) */
+	return ioctl(fd, SIOCOUTQ, &queued) == 0 && queued == 0;
+}
+
+/* Returns whether nothing more is to be expected from the client. */
+static bool drain(struct parting *parting, int fd)
+{
+	char bytes[16384];
+	while (parting->drained < DRAIN_MAX) {
+		ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_TRUNC);
+		if (n < 0 && errno == EAGAIN)
+			return false;
+		if (n <= 0)
+			return true;
+		parting->drained += (size_t) n;
+	}
+	return true;
+}
+
+enum parting_result parting_linger(struct parting *parting, int fd)
+{
+	if (shutdown(fd, SHUT_WR) < 0 && errno != ENOTCONN) /* again and again: it changes nothing after the first */
+		return PARTING_FAILED;
+	return drain(parting, fd) && parting_is_acknowledged(fd) ? PARTING_OVER : PARTING_WAITS;
+}
