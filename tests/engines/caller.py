@@ -135,7 +135,7 @@ class CallerTest(WorldTest):
 
     def state(self, init=None, policy="row", **changes):
         state = {"ociVersion": "1.0.2", "id": "c1", "status": "creating", "bundle": self.bundle,
-                 "annotations": {"oci-egress.policy": policy} if policy else {}}
+                 "annotations": {} if policy is None else {"oci-egress.policy": policy}}
         if init:
             state["pid"] = init.pid
         return {**state, **changes}

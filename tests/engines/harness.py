@@ -8,6 +8,7 @@ changes the machine's network, files or /dev, and any number of worlds can stand
     H  198.51.100.1, 203.0.113.1; its names come from its own name server on 127.0.0.1
 
 OCI_EGRESS_BUILD names the build directory; with OCI_EGRESS_MUST_RUN=1 a skip is a failure."""
+import contextlib
 import ctypes
 import functools
 import itertools
@@ -357,8 +358,7 @@ class World:
         path = os.path.join(self.log, container + ".log")
         result = wait_file(path, lines, timeout)
         if result is None:
-            text = open(path, encoding="utf-8").read() if os.path.exists(path) else "no file"
-            raise AssertionError(f"{path} has not {wanted} lines after {timeout} s: {text}")
+            raise AssertionError(f"{path} has not {wanted} lines after {timeout} s: {wait_file(path, str, 0)}")
         return result
 
     # -- what was seen, and what is left
@@ -452,9 +452,17 @@ class World:
             for fd in fds:
                 os.close(fd)
 
+    @contextlib.contextmanager
+    def containers_of_one_test(self):
+        try:
+            yield
+        finally:
+            for container in list(self.containers):
+                container.destroy()
+
     def close(self):
-        for container in list(self.containers):
-            container.destroy()
+        with self.containers_of_one_test():
+            pass
         if self.stations:
             leftover = self.processes()
             for pid in leftover:
@@ -619,19 +627,17 @@ class Container(Talk):
         self.runtime, self.bundle, self.world, self.id = runtime, bundle, runtime.world, bundle.id
         self.talks = []
         self.netns = None
-        super().__init__(runtime.command("run", "--bundle", bundle.dir, bundle.id), os.path.join(bundle.dir, "stderr"))
+        pid_file = os.path.join(bundle.dir, "pid")
+        super().__init__(runtime.command("run", "--pid-file", pid_file, "--bundle", bundle.dir, bundle.id),
+                         os.path.join(bundle.dir, "stderr"))
         self.world.containers.append(self)
         try:
-            self.ask("env")
+            self.ask("ids")
         except AssertionError:
             self.destroy()
             raise
-        self.pid = self.state()["pid"]
+        self.pid = int(wait_file(pid_file, lambda text: text.strip().isdigit() and text))
         self.netns = Netns(self.pid)
-
-    def state(self):
-        done = self.runtime.call("state", self.id)
-        return json.loads(done.stdout) if done.returncode == 0 else {}
 
     def exec(self, *, caps=()):
         """Another probe in the container, by the runtime's exec: without our filter, without our environment."""
@@ -673,7 +679,7 @@ class Container(Talk):
 
     def destroy(self):
         """Whatever state it is in: away with it."""
-        if self.process.poll() is None or self.state():
+        if self.process.poll() is None or os.path.isdir(os.path.join(self.runtime.root, self.id)):
             self.runtime.call("delete", "--force", self.id)
         self.drop()
         self.forget()
@@ -691,7 +697,8 @@ def each_runtime(test):
     def run(self):
         for name in RUNTIMES:
             with self.subTest(runtime=name):
-                test(self, Runtime(self.world, name))
+                with self.world.containers_of_one_test():
+                    test(self, Runtime(self.world, name))
     return run
 
 
@@ -701,7 +708,8 @@ def each_link(test):
     def run(self):
         for name, link in itertools.product(RUNTIMES, LINKS):
             with self.subTest(runtime=name, link=link):
-                test(self, Runtime(self.world, name), link)
+                with self.world.containers_of_one_test():
+                    test(self, Runtime(self.world, name), link)
     return run
 
 

@@ -17,7 +17,6 @@ class Lifetime(WorldTest):
 
     def start(self, runtime, link, **arguments):
         container = runtime.start(Bundle(self.world, policy=link, **arguments))
-        self.addCleanup(container.destroy)
         self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
         return container
 
@@ -125,7 +124,6 @@ class Lifetime(WorldTest):
         """Whoever crashes the worker does not erase the record."""
         self.world.policy("ports", {**harness.POLICY, "ports": [19]})
         container = runtime.start(Bundle(self.world, policy="ports"))
-        self.addCleanup(container.destroy)
         self.assertTrue(container.ask("hold allowed.test:19 3")["ok"])
         os.kill(container.keeper()["worker"][0], signal.SIGKILL)
         for line in self.world.log_lines(container.id, 3):
@@ -211,8 +209,6 @@ class Lifetime(WorldTest):
             thread.start()
         for thread in threads:
             thread.join()
-        for container in containers:
-            self.addCleanup(container.destroy)
         self.assertEqual(failures, [])
         self.assertEqual(len(containers), 100)
         for container in containers:
@@ -258,8 +254,6 @@ class Lifetime(WorldTest):
             thread.start()
         for thread in threads:
             thread.join()
-        for container in containers:
-            self.addCleanup(container.destroy)
         self.assertEqual(failures, [])
         roles = self.roles(containers[0])
         self.assertEqual(sorted(netns.links()), ["lo", "oe0"])

@@ -12,7 +12,6 @@ WITHOUT = {
     "no namespace to be had": "exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin {hook}",
     "no ptrace capability": "exec setpriv --bounding-set -sys_ptrace,-sys_admin --inh-caps -sys_ptrace,-sys_admin {hook}",
     "out of descriptors": "ulimit -n 6; exec {hook}",
-    "out of processes": "ulimit -u 1; exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource {hook}",
 }
 
 
@@ -112,7 +111,7 @@ class OnFailure(WorldTest):
     @each_runtime
     def test_what_the_container_side_can_cause_is_closed(self, runtime):
         """Whatever on_failure says: a name that is taken, another way out, the host's own namespace."""
-        for name, command in (("oe0 is taken", "ip link add oe0 type dummy"), ("another interface", "ip link add x0 up type dummy")):
+        for name, command in (("oe0 is taken", "ip link add oe0 type veth peer name x0"), ("another interface", "ip link add x0 up type veth peer name x1")):
             with self.subTest(name):
                 with subprocess.Popen(["unshare", "-n", "sh", "-c", command + " && echo ready && exec cat"],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -145,13 +144,17 @@ class OnFailure(WorldTest):
 
     @each_runtime
     def test_log_directory_full(self, runtime):
-        """A log that cannot be made is a guard that cannot be set up; one that fills up later stops no connection."""
+        """A log that cannot be made is a guard that cannot be set up."""
         os.makedirs(self.world.log, mode=0o700, exist_ok=True)
         sh(*self.world.host.enter("mount", "-t", "tmpfs", "-o", "mode=700,nr_inodes=1,size=4k", "tmpfs", self.world.log))
         try:
-            self.assertDoesNotStart(runtime, None)
+            bundle = Bundle(self.world, policy="closed", args=["/probe", "ids"])
+            done = runtime.run(bundle)
         finally:
             sh(*self.world.host.enter("umount", self.world.log))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertNotIn('"euid"', done.stdout)
+        runtime.call("delete", "--force", bundle.id)
 
     @each_runtime
     def test_unsafe_annotations(self, runtime):
