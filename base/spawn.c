@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -45,6 +46,34 @@ static void reset_oom_score(void)
 			fd, "0", 1); /* lowering wants CAP_SYS_RESOURCE; what a rootless runtime gave then stays */
 }
 
+/* Soft limits as the kernel's first process has them, as far as the hard ones allow; above it where somebody has raised
+ * the number of descriptors. */
+static void reset_limits(void)
+{
+	static const struct {
+		__rlimit_resource_t resource;
+		rlim_t soft;
+	} limits[] = {
+		{ RLIMIT_CPU, RLIM_INFINITY },
+		{ RLIMIT_FSIZE, RLIM_INFINITY },
+		{ RLIMIT_DATA, RLIM_INFINITY },
+		{ RLIMIT_AS, RLIM_INFINITY },
+		{ RLIMIT_STACK, 8u << 20 },
+		{ RLIMIT_NOFILE, 1024 },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct rlimit limit;
+		if (getrlimit(limits[i].resource, &limit) < 0)
+			continue;
+		rlim_t soft = limits[i].soft < limit.rlim_max ? limits[i].soft : limit.rlim_max;
+		if (limits[i].resource == RLIMIT_NOFILE && limit.rlim_cur > soft)
+			continue;
+		limit.rlim_cur = soft;
+		(void) setrlimit(limits[i].resource, &limit);
+	}
+	(void) setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+}
+
 void spawn_reset_inherited(void)
 {
 	reset_signals();
@@ -53,7 +82,8 @@ void spawn_reset_inherited(void)
 	(void) umask(077);
 	(void) !chdir("/");
 	(void) personality(PER_LINUX);
-	(void) setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+	(void) setgroups(0, NULL); /* a user namespace may forbid it, user_namespaces(7) */
+	reset_limits();
 }
 
 /* Puts fds at SPAWN_FD_FIRST.., in two moves: first all out of the way, so that no number is overwritten before it is

@@ -15,7 +15,7 @@
  * Starts the program behind exe (an O_PATH or readable descriptor; execveat(2)) with argv and an empty environment, in
  * a session of its own, cwd "/". fds[i] becomes descriptor SPAWN_FD_FIRST + i; -1 leaves that number closed. All else
  * is reset to what a process is born with: signal mask and dispositions, umask 077, oom_score_adj 0, CPU affinity, nice
- * 0, scheduling policy, personality; RLIMIT_CORE 0. Rlimits otherwise stay.
+ * 0, scheduling policy, personality, soft limits, no further groups; RLIMIT_CORE 0. Hard limits stay.
  *
  * Returns when the execveat(2) has succeeded, with *ret_pid (a child, to be waited for) and, unless NULL, *ret_pidfd
  * (O_CLOEXEC, the caller's); or -errno, with nothing left behind.

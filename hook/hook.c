@@ -2,6 +2,7 @@
 /* `oci-egress hook STAGE`: what a runtime calls, with the container's state on stdin. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,9 @@ static void forget_caller(void)
 	(void) clearenv();
 	spawn_reset_inherited();
 	(void) close_range(STDERR_FILENO + 1, ~0U, 0);
+	/* A reader of stderr that is gone and a file that may not grow are errors to report, not to die of. */
+	(void) signal(SIGPIPE, SIG_IGN);
+	(void) signal(SIGXFSZ, SIG_IGN);
 }
 
 static int run_stage(const char *stage, const struct settings *settings, const char *state, size_t len)

@@ -19,8 +19,12 @@
 
 void sweep_key(int run, const char *key)
 {
+	char name[RUNDIR_KEY_SIZE + 8];
+	(void) snprintf(name, sizeof(name), "%s.sock", key);
+
+	/* Looking first: there may be no descriptor left to connect with. */
 	_cleanup_close_ int sock = -1;
-	int r = control_connect(run, key, &sock, NULL);
+	int r = faccessat(run, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : control_connect(run, key, &sock, NULL);
 	if (r == -ECONNREFUSED || r == -ENOENT)
 		rundir_remove_key(run, key);
 }
