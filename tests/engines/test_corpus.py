@@ -22,9 +22,9 @@ INLINE = re.compile(r'("@ANN@\.polic(?:y|\\u0079)"\s*:\s*)"\{(?:[^"\\]|\\.)*\}"'
 ELSEWHERE = {
     "g017": "test_killed.py: init ends at each step of the hook's",
     "g249": "test_rootfs_of_traps", "g250": "test_rootfs_of_traps", "g252": "test_rootfs_of_traps",
-    "g253": "test_rootfs_of_traps", "g259": "test_config_is_a_directory", "g260": "test_hostile.py, test_traps.py",
+    "g253": "test_rootfs_of_traps", "g259": "test_config_is_a_directory", "g260": "test_traps.py: directories of strangers",
     "g261": "test_traps.py: an id that is taken, or was", "g262": "test_traps.py: a stale link", "g263": "test_traps.py: a stale link",
-    "g267": "test_traps.py: the port is taken", "g268": "test_traps.py: no space", "g271": "test_killed.py",
+    "g267": "test_traps.py: the port is taken", "g268": "test_traps.py: no space", "g271": "test_killed.py: a slow hook; the hook killed at each call",
     "g273": "test_traps.py: poststop", "g274": "test_traps.py: poststop", "g275": "test_traps.py: SIGSEGV",
 }
 NOT_YET = {
