@@ -92,7 +92,7 @@ class Surroundings(WorldTest):
         for role in ("keeper", "worker"):
             pid = container.keeper()[role][0]
             with open(f"/proc/{pid}/status", encoding="latin-1") as file:
-                status = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
+                status = {key: value.strip() for key, value in (line.split(":", 1) for line in file)}
             self.assertEqual(int(status["Umask"], 8) & 0o77, 0o77, f"{role}: umask")
             if role == "worker":
                 self.assertEqual(int(status["CapEff"], 16), 0)
