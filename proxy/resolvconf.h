@@ -9,8 +9,8 @@
 #include "base/host.h"
 
 #define RESOLVCONF_SIZE_MAX (64u << 10)
-#define RESOLVCONF_SERVERS_MAX 3 /* MAXNS of resolv.conf(5) */
-#define HOSTSFILE_SIZE_MAX (1u << 20)
+#define RESOLVCONF_SERVERS_MAX 3       /* MAXNS of resolv.conf(5) */
+#define HOSTSFILE_SIZE_MAX (16u << 20) /* the block lists that some keep in it have 2 MiB and more */
 
 /* A name server; scope is the text behind '%' of a link-local address, empty elsewhere. */
 struct resolvconf_server {

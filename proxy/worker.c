@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -24,7 +23,7 @@
 #include "proxy/access_log.h"
 #include "proxy/channel.h"
 #include "proxy/conn.h"
-#include "proxy/resolvconf.h"
+#include "proxy/given.h"
 #include "proxy/resolver.h"
 #include "proxy/route.h"
 #include "proxy/sandbox.h"
@@ -34,7 +33,6 @@
 #define ACCEPTS_PER_TURN 64
 #define ACCEPT_RETRY_MS 200      /* after EMFILE and its like */
 #define PAUSE_SAY_AGAIN_MS 10000 /* a client that hovers at the limit does not fill the log */
-#define CONTAINER_MAX 4096
 
 /* A connection's most: two sockets, and a pipe each way while they hold bytes. */
 #define DESCRIPTORS_PER_CONNECTION 6
@@ -62,17 +60,6 @@ struct worker {
 	struct conns conns;
 	bool stop;
 };
-
-/* Bytes of a descriptor that the parent gave; NULL: it gave none. */
-struct blob {
-	const char *bytes;
-	size_t len;
-};
-
-static bool is_open(int fd)
-{
-	return fcntl(fd, F_GETFD) >= 0;
-}
 
 static int64_t monotonic_ms(void)
 {
@@ -106,43 +93,16 @@ static int parse_role(int argc, char **argv, struct role *ret, struct error *err
 	return 0;
 }
 
-/* -- what the parent gave -- */
-
-static int map_blob(int fd, size_t max, const char *what, struct blob *ret, struct error *err)
-{
-	const void *bytes;
-	struct blob blob = { 0 };
-	if (is_open(fd)) {
-		/* an empty file is an empty memfd, which cannot be mapped */
-		off_t size = lseek(fd, 0, SEEK_END);
-		if (size > 0 && io_map_sealed(fd, max, &bytes, &blob.len, err) < 0)
-			return error_wrap(err, "%s", what);
-		blob.bytes = size > 0 ? bytes : "";
-		close(fd);
-	}
-	*ret = blob;
-	return 0;
-}
-
-static int map_image(struct conns *conns, struct error *err)
-{
-	const void *bytes;
-	size_t len;
-	int r = io_map_sealed(WORKER_FD_IMAGE, IMAGE_SIZE_MAX, &bytes, &len, err);
-	if (r == 0)
-		r = image_check(bytes, len, &conns->image, err);
-	return r < 0 ? error_wrap(err, "policy image") : 0;
-}
+/* -- what it works with -- */
 
 /* In the foreground nobody else looks at it. */
 static int open_scoreboard(struct conns *conns, const struct role *role, struct error *err)
 {
 	uint32_t n = conns->image->limits.connections;
-	if (role->isolated)
-		return scoreboard_map(WORKER_FD_SCOREBOARD, n, &conns->board, err);
-	int fd = -1;
-	int r = scoreboard_create(n, &fd, &conns->board, err);
-	if (fd >= 0)
+	int fd = WORKER_FD_SCOREBOARD;
+	int r = role->isolated ? scoreboard_map(fd, n, &conns->board, err)
+			       : scoreboard_create(n, &fd, &conns->board, err);
+	if (r == 0)
 		close(fd);
 	return r;
 }
@@ -439,15 +399,9 @@ static void turn(struct worker *worker)
 static int open_all(struct worker *worker, const struct role *role, struct error *err)
 {
 	struct conns *conns = &worker->conns;
-	struct blob container, resolvconf, hosts;
-	/* first: what is opened here takes the numbers of descriptors that were not given */
-	int r = map_image(conns, err);
-	if (r == 0)
-		r = map_blob(WORKER_FD_CONTAINER, CONTAINER_MAX, "container", &container, err);
-	if (r == 0)
-		r = map_blob(WORKER_FD_RESOLV_CONF, RESOLVCONF_SIZE_MAX, "resolv.conf", &resolvconf, err);
-	if (r == 0)
-		r = map_blob(WORKER_FD_HOSTS, HOSTSFILE_SIZE_MAX, "hosts file", &hosts, err);
+	struct given given = { 0 };
+	int r = given_map(&given, err);
+	conns->image = given.image;
 	if (r == 0)
 		r = open_epoll(conns, err);
 	if (r == 0)
@@ -459,7 +413,7 @@ static int open_all(struct worker *worker, const struct role *role, struct error
 	if (r == 0)
 		r = watch_all(worker, role, err);
 	if (r == 0)
-		r = access_log_new(WORKER_FD_LOG, container.bytes, container.len, conns->image,
+		r = access_log_new(WORKER_FD_LOG, given.container.bytes, given.container.len, conns->image,
 			role->isolated ? conns->image->limits.log_bytes : 0, role->isolated ? WORKER_FD_CHANNEL : -1,
 			&conns->board->counters, &conns->log, err);
 	if (r < 0)
@@ -470,7 +424,8 @@ static int open_all(struct worker *worker, const struct role *role, struct error
 	r = role->isolated ? enter_sandbox(role, conns->image, descriptors, err) : raise_descriptors(descriptors, err);
 	if (r < 0)
 		return r;
-	return resolver_configure(conns->resolver, resolvconf.bytes, resolvconf.len, hosts.bytes, hosts.len, err);
+	return resolver_configure(
+		conns->resolver, given.resolvconf.bytes, given.resolvconf.len, given.hosts.bytes, given.hosts.len, err);
 }
 
 static void worker_close(struct worker *worker)
