@@ -8,7 +8,7 @@
 #include "base/address.h"
 #include "base/host.h"
 
-#define RESOLVCONF_SIZE_MAX (64u << 10)
+#define RESOLVCONF_SIZE_MAX (4u << 20)
 #define RESOLVCONF_SERVERS_MAX 3       /* MAXNS of resolv.conf(5) */
 #define HOSTSFILE_SIZE_MAX (16u << 20) /* the block lists that some keep in it have 2 MiB and more */
 
