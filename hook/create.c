@@ -124,34 +124,46 @@ static int build_filter(struct create *c, struct error *err)
 	return r < 0 ? error_wrap(err, "seccomp filter") : 0;
 }
 
-struct rivalry {
+struct siblings {
 	const struct record *ours;
-	struct error *err;
+	struct record rival; /* one that has another policy */
+	bool any;
 };
 
-static int find_rival(const struct record *record, void *arg)
+static int find_sibling(const struct record *record, void *arg)
 {
-	const struct rivalry *rivalry = arg;
-	const struct record *ours = rivalry->ours;
+	struct siblings *siblings = arg;
+	const struct record *ours = siblings->ours;
 	if (strcmp(record->key, ours->key) != 0 || strcmp(record->id, ours->id) == 0 ||
-		record->state != RECORD_GUARDED || strcmp(record->policy, ours->policy) == 0 || !record_alive(record))
+		record->state != RECORD_GUARDED || !record_alive(record))
 		return 0;
-	(void) error_say(rivalry->err, EEXIST,
-		"container %s in the same network namespace has policy %s; its keeper is gone, and it must not come by "
-		"the egress of another "
-		"policy",
-		record->id, record->policy);
-	return error_close(rivalry->err);
+	siblings->any = true;
+	if (strcmp(record->policy, ours->policy) != 0)
+		siblings->rival = *record;
+	return 0;
+}
+
+/* Guarded containers in our namespace, which no keeper serves any more. */
+static struct siblings find_siblings(const struct create *c)
+{
+	struct siblings siblings = { .ours = &c->record };
+	(void) record_each(c->place.run, find_sibling, &siblings, NULL);
+	return siblings;
 }
 
 /*
  * A killed keeper leaves its containers without egress, and nobody to compare policies with: a new keeper in their
  * namespace gives them what its policy allows.
  */
-static int check_rivals(struct create *c, struct error *err)
+static int check_siblings(const struct siblings *siblings, struct error *err)
 {
-	struct rivalry rivalry = { .ours = &c->record, .err = err };
-	return record_each(c->place.run, find_rival, &rivalry, err);
+	if (siblings->rival.id[0] == '\0')
+		return 0;
+	(void) error_say(err, EEXIST,
+		"container %s in the same network namespace has policy %s; its keeper is gone, and it must not come by "
+		"the egress of another policy",
+		siblings->rival.id, siblings->rival.policy);
+	return error_close(err);
 }
 
 static int start_keeper(struct create *c, bool had_keeper, struct error *err)
@@ -168,12 +180,13 @@ static int start_keeper(struct create *c, bool had_keeper, struct error *err)
 	if (r == 0)
 		r = build_filter(c, err);
 	sweep_run(c->place.run);
+	struct siblings siblings = find_siblings(c);
 	if (r == 0)
-		r = check_rivals(c, err);
+		r = check_siblings(&siblings, err);
 	timings_mark(c->timings, "filter");
 	if (r == 0)
 		r = launch_prove(&c->launch, &c->plan, &c->link, err);
-	return r < 0 && had_keeper ? error_close(err) : r;
+	return r < 0 && (had_keeper || siblings.any) ? error_close(err) : r;
 }
 
 static int connect_proxy(struct create *c, struct error *err)
@@ -187,6 +200,8 @@ static int connect_proxy(struct create *c, struct error *err)
 		bool had_keeper = r == -EEXIST;
 		rundir_remove_socket(c->place.run, c->plan.key);
 		r = start_keeper(c, had_keeper, err);
+	} else {
+		(void) error_close(err); /* there is one, which does not answer */
 	}
 	timings_mark(c->timings, "proxy");
 	return r;
