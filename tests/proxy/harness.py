@@ -45,6 +45,10 @@ def enter_namespace():
         for name, text in (('setgroups', 'deny'), ('uid_map', f'0 {uid} 1'), ('gid_map', f'0 {gid} 1')):
             with open('/proc/self/' + name, 'w') as f:
                 f.write(text)
+    # this namespace's own: small queues, so that what a reader leaves is soon felt by the sender
+    for name in ('tcp_rmem', 'tcp_wmem'):
+        with open('/proc/sys/net/ipv4/' + name, 'w') as f:
+            f.write('4096 65536 524288')
     for command in ('link set lo up', f'addr add {PROXY}/32 dev lo', f'addr add {SERVED}/32 dev lo',
                     'link add hole type veth peer name sink', 'link set hole up', 'link set sink up',
                     f'route add {SILENT}/32 dev hole',

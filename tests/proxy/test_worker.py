@@ -144,7 +144,7 @@ class Tunnels(Case):
     def test_backpressure_and_a_checksum(self):
         self.start()
         client, origin = self.tunnel()
-        data = random.Random(7).randbytes(1 << 20) * 32
+        data = random.Random(7).randbytes(1 << 20) * 16
         sender = threading.Thread(target=lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR)))
         sender.start()
         # the sender blocks while nobody reads, and the worker rests meanwhile
