@@ -50,7 +50,7 @@ install()
 	[ $status = 0 ] || { tail -n 20 "$builds/install.log" >&2; die "apt-get failed; all of it is in $builds/install.log"; }
 }
 
-# build NAME MESON_OPTION...: configures build/NAME once, and builds all of it. CC is obeyed.
+# build NAME MESON_OPTION...: configures build/NAME once, and builds all of it, or the targets in $targets. CC is obeyed.
 build()
 {
 	name=$1
@@ -60,8 +60,8 @@ build()
 		meson setup "$builds/$name" "$top" "$@" >"$builds/$name.log" 2>&1 ||
 			{ tail -n 30 "$builds/$name.log" >&2; die "meson setup of build/$name failed"; }
 	fi
-	ninja -C "$builds/$name" >"$builds/$name.log" 2>&1 ||
-		{ grep -v '^\[' "$builds/$name.log" | tail -n 60 >&2; die "the build in build/$name failed"; }
+	ninja -k 0 -C "$builds/$name" ${targets:-} >"$builds/$name.log" 2>&1 ||
+		{ grep -A 8 -E 'error:|warning:|undefined reference' "$builds/$name.log" | head -n 60 >&2; die "the build in build/$name failed; all of it is in build/$name.log"; }
 }
 
 mkdir -p "$builds"
