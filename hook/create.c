@@ -166,17 +166,18 @@ static int check_siblings(const struct siblings *siblings, struct error *err)
 	return error_close(err);
 }
 
+/* The keeper and its worker come up while we do the rest. */
 static int start_keeper(struct create *c, bool had_keeper, struct error *err)
 {
-	int r = make_link(c, err);
-	timings_mark(c->timings, "link");
-	if (r == 0) {
-		r = launch_start(&c->place, &c->plan, &c->link, &c->launch, err);
-		timings_mark(c->timings, "spawn");
-	}
-	/* While the keeper and its worker come up. */
+	int r = launch_start(&c->place, &c->plan, &c->launch, err);
+	timings_mark(c->timings, "spawn");
+	if (r == 0)
+		r = make_link(c, err);
+	if (r == 0)
+		r = launch_listen(&c->launch, &c->link, err);
 	if (r == 0)
 		r = write_link(c, err);
+	timings_mark(c->timings, "link");
 	if (r == 0)
 		r = build_filter(c, err);
 	sweep_run(c->place.run);

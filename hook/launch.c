@@ -61,7 +61,7 @@ static int empty_directory(int run, int *ret_fd, struct error *err)
 }
 
 /* bind(2) takes 107 bytes of path: through the directory's descriptor any run directory will do. */
-static int control_listen(int run, const char *key, int *ret_fd, struct error *err)
+static int control_socket(int run, const char *key, int *ret_fd, struct error *err)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	(void) snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/%s.sock", run, key);
@@ -118,11 +118,11 @@ static int parcel_fill(
 	if (program < 0)
 		return error_set(err, errno, "the keeper's program %s", place->keeper);
 	*parcel_at(parcel, KEEPER_FD_PROGRAM) = program;
-	return control_listen(place->run, plan->key, parcel_at(parcel, KEEPER_FD_CONTROL), err);
+	return control_socket(place->run, plan->key, parcel_at(parcel, KEEPER_FD_CONTROL), err);
 }
 
-static int start(const struct launch_place *place, const struct plan *plan, const struct link *link,
-	struct parcel *parcel, struct launch *ret, struct error *err)
+static int start(const struct launch_place *place, const struct plan *plan, struct parcel *parcel, struct launch *ret,
+	struct error *err)
 {
 	int r = parcel_fill(parcel, place, plan, err);
 	if (r < 0)
@@ -135,11 +135,10 @@ static int start(const struct launch_place *place, const struct plan *plan, cons
 	*parcel_at(parcel, KEEPER_FD_HOOK) = ends[1];
 
 	struct parcel all = *parcel; /* with what stays ours */
-	*parcel_at(&all, KEEPER_FD_LISTENER) = link->listener;
 	*parcel_at(&all, KEEPER_FD_RUN) = place->run;
 	*parcel_at(&all, KEEPER_FD_IMAGE) = plan->image_fd;
 
-	const char *const argv[] = { "oci-egress-keeper", "keeper", plan->key, NULL };
+	const char *const argv[] = { "oci-egress-keeper", "keeper", plan->key, plan->state->id, NULL };
 	r = spawn(*parcel_at(parcel, KEEPER_FD_PROGRAM), argv, all.fds, ARRAY_SIZE(all.fds), &ret->keeper, NULL, err);
 	if (r < 0)
 		return r;
@@ -147,20 +146,22 @@ static int start(const struct launch_place *place, const struct plan *plan, cons
 	return 0;
 }
 
-int launch_start(const struct launch_place *place, const struct plan *plan, const struct link *link, struct launch *ret,
-	struct error *err)
+int launch_start(const struct launch_place *place, const struct plan *plan, struct launch *ret, struct error *err)
 {
 	struct parcel parcel;
 	for (size_t i = 0; i < ARRAY_SIZE(parcel.fds); i++)
 		parcel.fds[i] = -1;
 
-	int r = start(place, plan, link, &parcel, ret, err);
+	int r = start(place, plan, &parcel, ret, err);
 	parcel_close(&parcel);
-	if (r < 0) {
+	if (r < 0)
 		rundir_remove_socket(place->run, plan->key);
-		return r;
-	}
-	return 0;
+	return r;
+}
+
+int launch_listen(const struct launch *launch, const struct link *link, struct error *err)
+{
+	return control_listen(launch->control, link->listener, err);
 }
 
 /* Connects from inside the container's namespace, from a port that the worker knows to be ours. */

@@ -28,9 +28,11 @@ struct launch {
 /* Connects to the namespace's keeper. 0, or -ENOENT: there is none. -EEXIST (closed): there was one, and it is gone. */
 int launch_find(const struct launch_place *place, const struct plan *plan, struct launch *ret, struct error *err);
 
-/* Starts a keeper with a copy of the link's listener. Returns while it is still coming up. */
-int launch_start(const struct launch_place *place, const struct plan *plan, const struct link *link, struct launch *ret,
-	struct error *err);
+/* Starts a keeper. Returns while it is still coming up. */
+int launch_start(const struct launch_place *place, const struct plan *plan, struct launch *ret, struct error *err);
+
+/* Gives the keeper that we have started a copy of the link's listener. */
+int launch_listen(const struct launch *launch, const struct link *link, struct error *err);
 
 /* Joins the container to the keeper and proves the path: connects from inside its namespace, and the worker says so. */
 int launch_prove(struct launch *launch, const struct plan *plan, const struct link *link, struct error *err);

@@ -55,7 +55,7 @@ int builtin_start(struct builtin *builtin, struct error *err)
 	_cleanup_close_ int theirs = ends[1];
 
 	const int fds[WORKER_FD_END - SPAWN_FD_FIRST] = {
-		[WORKER_FD_LISTENER - SPAWN_FD_FIRST] = KEEPER_FD_LISTENER,
+		[WORKER_FD_LISTENER - SPAWN_FD_FIRST] = inherited_fd(KEEPER_FD_LISTENER),
 		[WORKER_FD_IMAGE - SPAWN_FD_FIRST] = KEEPER_FD_IMAGE,
 		[WORKER_FD_LOG - SPAWN_FD_FIRST] = builtin->log.fd,
 		[WORKER_FD_RESOLV_CONF - SPAWN_FD_FIRST] = inherited_fd(KEEPER_FD_RESOLV_CONF),
@@ -77,8 +77,20 @@ int builtin_start(struct builtin *builtin, struct error *err)
 		return r;
 	builtin->handle = handle;
 	builtin->channel = TAKE_FD(ours);
+	builtin->listening = inherited_fd(KEEPER_FD_LISTENER) >= 0;
 	builtin->starts++;
 	return 0;
+}
+
+int builtin_listen(struct builtin *builtin)
+{
+	const struct channel_message message = { .type = CHANNEL_LISTEN };
+	const int listener = KEEPER_FD_LISTENER;
+	listens_where(&builtin->handle);
+	if (builtin->channel < 0 || builtin->listening)
+		return 0; /* the next one is started with it */
+	builtin->listening = true;
+	return io_send(builtin->channel, &message, sizeof(message), &listener, 1);
 }
 
 /* The lines that the worker has not written, and an empty board for the next one. */

@@ -22,7 +22,8 @@
 
 struct builtin {
 	struct handle handle;
-	bool ready; /* it has said so */
+	bool ready;     /* it has said so */
+	bool listening; /* it has the listener */
 	int channel;
 	int container; /* memfd: the container's id */
 	int scoreboard_fd;
@@ -45,8 +46,11 @@ struct builtin {
  */
 int builtin_prepare(struct builtin *builtin, const struct image *image, int log_dir, const char *id, struct error *err);
 
-/* Starts a worker on KEEPER_FD_LISTENER. It is ready when its channel says so. */
+/* Starts a worker, on KEEPER_FD_LISTENER where that is there yet. It is ready when its channel says so. */
 int builtin_start(struct builtin *builtin, struct error *err);
+
+/* KEEPER_FD_LISTENER is there: a worker that runs without it gets it. -errno. */
+int builtin_listen(struct builtin *builtin);
 
 /*
  * After the worker's end: reaps it and writes the log lines that it owed. 0: it may be started again; -EIO: it has died

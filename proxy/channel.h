@@ -14,6 +14,7 @@ enum channel_type {
 	/* keeper -> worker */
 	CHANNEL_PROBE, /* value: a source port from which one connection is coming that is the hook's */
 	CHANNEL_LOG,   /* with a descriptor: the next log file */
+	CHANNEL_LISTEN, /* with a descriptor: the listener, to a worker that was started without one */
 };
 
 struct channel_message {

@@ -133,6 +133,12 @@ static int control_set_id(struct control_message *message, const char *id, struc
 	return 0;
 }
 
+int control_listen(int sock, int listener, struct error *err)
+{
+	struct control_message message = { .type = CONTROL_LISTEN };
+	return control_send(sock, &message, &listener, 1, err);
+}
+
 int control_join(int sock, const char *id, int pidfd, int image, int timeout_ms, struct error *err)
 {
 	struct control_message message = { .type = CONTROL_JOIN };
@@ -184,6 +190,8 @@ static int control_request_fds(const struct control_message *message)
 		return control_id_valid(message->text) ? 2 : -1;
 	case CONTROL_LEAVE:
 		return control_id_valid(message->text) ? 0 : -1;
+	case CONTROL_LISTEN:
+		return 1;
 	case CONTROL_PROBE:
 		return message->value >= 1 && message->value <= UINT16_MAX ? 0 : -1;
 	case CONTROL_COMMIT:

@@ -3,6 +3,7 @@
  * A keeper's control socket, RUN/KEY.sock (SOCK_SEQPACKET, root only): what hooks and `status` ask of it.
  *
  *     hook                                keeper
+ *     LISTEN listener                ->       the namespace's; from the hook that started it, while it came up
  *     JOIN id, pidfd, image          ->       same policy? watch the pidfd
  *                                    <-   OK, or ERROR
  *     PROBE source port              ->       tells the worker, which acknowledges
@@ -39,6 +40,7 @@ enum control_type {
 	CONTROL_OK,
 	CONTROL_READY,
 	CONTROL_ERROR,
+	CONTROL_LISTEN, /* descriptor: the listener; no answer */
 };
 
 /* What a namespace's key looks like in file names: decimal digits of a cookie, netns/netns.h. */
@@ -77,6 +79,7 @@ struct control_message {
  * in text. control_connect(): -ENOENT or -ECONNREFUSED where there is no keeper.
  */
 int control_connect(int dir, const char *key, int *ret_sock, struct error *err);
+int control_listen(int sock, int listener, struct error *err);
 int control_join(int sock, const char *id, int pidfd, int image, int timeout_ms, struct error *err);
 int control_probe(int sock, uint16_t source_port, int timeout_ms, struct error *err);
 int control_wait_ready(int sock, int timeout_ms, struct error *err);

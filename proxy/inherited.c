@@ -12,7 +12,7 @@ static bool absent[KEEPER_FD_END];
 
 static bool may_be_absent(int fd)
 {
-	return fd == KEEPER_FD_RESOLV_CONF || fd == KEEPER_FD_HOSTS || fd == KEEPER_FD_HOME;
+	return fd == KEEPER_FD_LISTENER || fd == KEEPER_FD_RESOLV_CONF || fd == KEEPER_FD_HOSTS || fd == KEEPER_FD_HOME;
 }
 
 int inherited_take(struct error *err)
@@ -33,6 +33,14 @@ int inherited_take(struct error *err)
 int inherited_fd(enum keeper_fd fd)
 {
 	return absent[fd] ? -1 : (int) fd;
+}
+
+int inherited_put(enum keeper_fd fd, int from)
+{
+	if (dup3(from, (int) fd, O_CLOEXEC) < 0)
+		return -errno;
+	absent[fd] = false;
+	return 0;
 }
 
 void inherited_drop(enum keeper_fd fd)

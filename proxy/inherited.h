@@ -14,5 +14,8 @@ int inherited_take(struct error *err);
 /* fd, or -1 where the hook has given none. */
 int inherited_fd(enum keeper_fd fd);
 
+/* Makes a copy of from stand at fd. -errno. */
+int inherited_put(enum keeper_fd fd, int from);
+
 /* Closes fd, and keeps its number occupied. */
 void inherited_drop(enum keeper_fd fd);

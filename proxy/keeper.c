@@ -2,7 +2,7 @@
 /*
  * The life of a keeper:
  *
- *     STARTING   from the first JOIN: the external proxy, where there is one, comes up; then the worker
+ *     STARTING   from its birth: the external proxy, where there is one, comes up; then the worker
  *     RUNNING    from the worker's first CHANNEL_READY; a worker that dies is started again meanwhile
  *     FAILED     listener closed, nobody serves; control is answered until the last container has ended
  *     end        no container left, and the lock taken: everything of the namespace's goes
@@ -60,7 +60,7 @@ static int start_worker(struct keeper *keeper, struct error *err)
 	return builtin_start(&keeper->builtin, err);
 }
 
-void keeper_begin(struct keeper *keeper, const char *id)
+static void keeper_begin(struct keeper *keeper, const char *id)
 {
 	struct error err;
 	int r = builtin_prepare(&keeper->builtin, keeper->image, KEEPER_FD_LOG_DIR, id, &err);
@@ -70,6 +70,18 @@ void keeper_begin(struct keeper *keeper, const char *id)
 		r = start_worker(keeper, &err);
 	if (r < 0)
 		keeper_fail(keeper, &err);
+}
+
+void keeper_listen(struct keeper *keeper, int listener)
+{
+	struct error err;
+	int r = inherited_put(KEEPER_FD_LISTENER, listener);
+	if (r == 0)
+		r = builtin_listen(&keeper->builtin);
+	if (r < 0) {
+		(void) error_set(&err, -r, "take the listener");
+		keeper_fail(keeper, &err);
+	}
 }
 
 static void on_worker_end(struct keeper *keeper)
@@ -134,7 +146,7 @@ static int64_t earlier(int64_t a, int64_t b)
 
 static bool may_end(const struct keeper *keeper)
 {
-	return keeper->containers.n == 0 && (keeper->begun || keeper->hook_gone);
+	return keeper->containers.n == 0 && (keeper->joined || keeper->hook_gone);
 }
 
 static int poll_timeout(const struct keeper *keeper)
@@ -310,8 +322,8 @@ int keeper_main(int argc, char **argv)
 	struct error err;
 
 	log_open("oci-egress-keeper");
-	if (argc != 1 || !key_valid(argv[0])) {
-		log_error("keeper: one argument, the namespace's key");
+	if (argc != 2 || !key_valid(argv[0]) || !control_id_valid(argv[1])) {
+		log_error("keeper: two arguments, the namespace's key and a container's id");
 		return 1;
 	}
 	if (inherited_take(&err) < 0) {
@@ -323,6 +335,8 @@ int keeper_main(int argc, char **argv)
 	inherited_drop(KEEPER_FD_HOOK);
 	if (set_up(&keeper, &err) < 0)
 		keeper_fail(&keeper, &err);
+	else
+		keeper_begin(&keeper, argv[1]);
 
 	keeper_end(&keeper, serve(&keeper));
 	return 0;

@@ -2,12 +2,13 @@
 /*
  * The keeper: one per container namespace. Owns the listener, the control socket, the worker and the external proxy;
  * watches each container's init; ends at once when the last has ended, and takes everything with it. Started by the
- * hook:
+ * hook, before it makes the link, so that the two come up together:
  *
- *     oci-egress-keeper keeper KEY
+ *     oci-egress-keeper keeper KEY ID
  *
- * with the descriptors below, as root of the hook's user namespace, in the host's network namespace. It says over the
- * first connection, the hook's, when it has failed to start (CONTROL_ERROR in answer to JOIN or PROBE).
+ * ID is the container it is started for, after which the log is named. It has the descriptors below, as root of the
+ * hook's user namespace, in the host's network namespace. The listener follows over the first connection, the hook's
+ * (CONTROL_LISTEN); there it also says when it has failed to start (CONTROL_ERROR in answer to JOIN or PROBE).
  */
 #pragma once
 

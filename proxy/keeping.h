@@ -47,7 +47,7 @@ struct keeper {
 	size_t image_len;
 	enum control_state state;
 	struct error failure; /* of CONTROL_STATE_FAILED */
-	bool begun;           /* the first JOIN has come: whoever serves has been started */
+	bool joined;          /* the first JOIN has come */
 	bool hook_gone;
 	bool pruned;
 	int64_t retry_ms; /* when to try for the lock again */
@@ -57,8 +57,8 @@ struct keeper {
 	struct server server;
 };
 
-/* keeper.c: starts who serves, for the first container; or the keeper has failed. */
-void keeper_begin(struct keeper *keeper, const char *id);
+/* keeper.c: the listener has come. It stays the caller's. */
+void keeper_listen(struct keeper *keeper, int listener);
 
 /* server.c: a connection joins, all are served, those that have ended are swept. */
 void server_add(struct server *server, int fd, bool is_hook);

@@ -96,16 +96,22 @@ static void on_join(struct keeper *keeper, struct connection *connection, const 
 	} else if (join(keeper, connection, id, &pidfd, image, &err) < 0) {
 		answer_error(connection, &err);
 	} else {
-		/* Answered before anything is started: the hook has work of its own meanwhile. Its PROBE asks how it
-		 * went. */
 		answer(connection, CONTROL_OK);
-		if (!keeper->begun)
-			keeper_begin(keeper, id);
-		keeper->begun = true;
+		keeper->joined = true;
 	}
 	if (pidfd >= 0)
 		close(pidfd);
 	close(image);
+}
+
+/* Once, from the hook that the keeper was born with: it has made the link. */
+static void on_listen(struct keeper *keeper, struct connection *connection, int listener)
+{
+	if (!connection->is_hook || inherited_fd(KEEPER_FD_LISTENER) >= 0)
+		connection->closing = true;
+	else if (keeper->state != CONTROL_STATE_FAILED)
+		keeper_listen(keeper, listener);
+	close(listener);
 }
 
 static void on_probe(struct keeper *keeper, struct connection *connection, uint16_t port)
@@ -158,6 +164,9 @@ void server_on_readable(struct keeper *keeper, struct connection *connection)
 	switch ((enum control_type) message.type) {
 	case CONTROL_JOIN:
 		on_join(keeper, connection, message.text, fds[0], fds[1]);
+		break;
+	case CONTROL_LISTEN:
+		on_listen(keeper, connection, fds[0]);
 		break;
 	case CONTROL_PROBE:
 		on_probe(keeper, connection, (uint16_t) message.value);

@@ -41,6 +41,7 @@
 /* How it was started. */
 struct role {
 	bool isolated;
+	bool listens; /* from the start */
 	uint32_t uid;
 	uint16_t external_port;
 };
@@ -196,6 +197,12 @@ static int set_nonblocking(int fd, struct error *err)
 	return 0;
 }
 
+static int listen_on(struct worker *worker, int listener, struct error *err)
+{
+	int r = set_nonblocking(listener, err);
+	return r < 0 ? r : watch(&worker->conns, &worker->listener, SOURCE_LISTENER, listener, err);
+}
+
 static int watch_all(struct worker *worker, const struct role *role, struct error *err)
 {
 	struct conns *conns = &worker->conns;
@@ -203,10 +210,8 @@ static int watch_all(struct worker *worker, const struct role *role, struct erro
 	int r = open_signals(&signals, err);
 	if (r == 0)
 		r = watch(conns, &worker->signal, SOURCE_SIGNAL, signals, err);
-	if (r == 0)
-		r = set_nonblocking(WORKER_FD_LISTENER, err);
-	if (r == 0)
-		r = watch(conns, &worker->listener, SOURCE_LISTENER, WORKER_FD_LISTENER, err);
+	if (r == 0 && role->listens)
+		r = listen_on(worker, WORKER_FD_LISTENER, err);
 	if (r == 0)
 		r = watch(conns, &worker->resolver, SOURCE_RESOLVER, resolver_fd(conns->resolver), err);
 	if (r == 0 && role->isolated)
@@ -313,6 +318,9 @@ static void on_message(struct worker *worker, const struct channel_message *mess
 		say(CHANNEL_PROBE_ACK, message->value);
 	} else if (message->type == CHANNEL_LOG && n_fds == 1) {
 		access_log_exchange(worker->conns.log, TAKE_FD(fds[0]));
+	} else if (message->type == CHANNEL_LISTEN && n_fds == 1 && worker->listener.fd < 0) {
+		if (listen_on(worker, TAKE_FD(fds[0]), NULL) < 0)
+			worker->stop = true;
 	}
 	for (size_t i = 0; i < n_fds; i++)
 		if (fds[i] >= 0)
@@ -441,7 +449,7 @@ int worker_main(int argc, char **argv)
 {
 	struct role role = { 0 };
 	struct error err;
-	struct worker worker = { .conns.epoll = -1, .conns.route = -1 };
+	struct worker worker = { .listener.fd = -1, .conns.epoll = -1, .conns.route = -1 };
 	conns_init(&worker.conns);
 
 	log_open("oci-egress");
@@ -449,6 +457,8 @@ int worker_main(int argc, char **argv)
 		log_error("%s", err.msg);
 		return 2;
 	}
+	/* Before anything is opened, which would take the number. */
+	role.listens = fcntl(WORKER_FD_LISTENER, F_GETFD) >= 0;
 	worker.conns.external_port = role.external_port;
 	if (open_all(&worker, &role, &err) < 0) {
 		log_error("worker: %s", err.msg);

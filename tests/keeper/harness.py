@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-JOIN, PROBE, COMMIT, LEAVE, STATUS, OK, READY, ERROR = range(1, 9)
+JOIN, PROBE, COMMIT, LEAVE, STATUS, OK, READY, ERROR, LISTEN = range(1, 10)
 STARTING, RUNNING, FAILED = range(1, 4)
 MESSAGE = struct.Struct("=IiII512s")
 STATUS_FIELDS = struct.Struct("=IIiiII7Q")
@@ -144,7 +144,7 @@ def memfd(name, data):
 
 
 class Keeper:
-    def __init__(self, policy, key="4711", home=False):
+    def __init__(self, policy, key="4711", home=False, before=None):
         self.key = key
         self.dir = tempfile.mkdtemp(prefix="oci-egress-keeper-")
         os.chmod(self.dir, 0o755)
@@ -162,6 +162,8 @@ class Keeper:
         self.hook = None
         self.pid = 0
         self.containers = []
+        if before:
+            before(self)
         self.start(home)
 
     def compile(self, policy, name="test"):
@@ -196,7 +198,7 @@ class Keeper:
             os.chmod(self.home, 0o755)
             shutil.chown(self.home, "nobody")
             home_fd = os.open(self.home, os.O_PATH | os.O_DIRECTORY)
-        fds = [self.listener.fileno(), control.fileno(), theirs.fileno(), opened[0], opened[1], self.image, resolv,
+        fds = [None, control.fileno(), theirs.fileno(), opened[0], opened[1], self.image, resolv,
                None, opened[2], program, home_fd]
 
         high = [None if fd is None else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in fds]
@@ -207,7 +209,7 @@ class Keeper:
         for i, fd in enumerate(high):  # POSIX_SPAWN_CLOSE of a number that is not open fails
             if fd is None:
                 actions.insert(2, (os.POSIX_SPAWN_DUP2, null, 3 + i))
-        self.pid = os.posix_spawn(PROGRAM, ["oci-egress-keeper", "keeper", self.key], {}, file_actions=actions)
+        self.pid = os.posix_spawn(PROGRAM, ["oci-egress-keeper", "keeper", self.key, "c1"], {}, file_actions=actions)
         self.pidfd = os.pidfd_open(self.pid)
         for fd in [fd for fd in high if fd is not None] + opened + [program, resolv, null]:
             os.close(fd)
@@ -215,8 +217,9 @@ class Keeper:
             os.close(home_fd)
         control.close()
         theirs.close()
-        self.listener.close()
         self.hook = Control(ours)
+        self.hook.send(LISTEN, fds=(self.listener.fileno(),))
+        self.listener.close()
 
     def connect(self):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -135,6 +135,8 @@ static void test_strange_requests(void **state)
 		{ { .type = CONTROL_LEAVE, .text = "" }, sizeof(struct control_message), 0 },
 		{ { .type = CONTROL_PROBE, .value = 0 }, sizeof(struct control_message), 0 },
 		{ { .type = CONTROL_PROBE, .value = 65536 }, sizeof(struct control_message), 0 },
+		{ { .type = CONTROL_LISTEN }, sizeof(struct control_message), 0 },
+		{ { .type = CONTROL_LISTEN }, sizeof(struct control_message), 2 },
 		{ { .type = CONTROL_OK }, sizeof(struct control_message), 0 },
 		{ { .type = 77 }, sizeof(struct control_message), 0 },
 	};

@@ -196,10 +196,9 @@ class Life(KeeperTest):
                 keeper.hook.receive(harness.OK)
 
     def test_log_that_is_a_symlink(self):
-        keeper = self.keeper()
-        os.symlink("/etc/passwd", os.path.join(keeper.log, "c1.log"))
-        keeper.hook.join(keeper.container("c1"), keeper.image)
+        keeper = self.keeper(before=lambda keeper: os.symlink("/etc/passwd", os.path.join(keeper.log, "c1.log")))
         with self.assertRaises(ControlError) as caught:
+            keeper.hook.join(keeper.container("c1"), keeper.image)
             keeper.hook.probe(keeper.address)
         self.assertIn("c1.log", caught.exception.text)
         self.assertFalse(caught.exception.closed)
