@@ -74,15 +74,19 @@ static int arm_await(int sock, int timeout_ms, struct error *err)
 	}
 }
 
-/* A tracer that is gone has taken init along: the kernel does that before its parent can wait for it. */
-static void arm_end_tracer(pid_t tracer)
+/* One that has seized init takes it along: the kernel does that before its parent can wait for it. */
+void arm_abort(struct arm *arm)
 {
-	(void) kill(tracer, SIGKILL);
-	while (waitpid(tracer, NULL, 0) < 0 && errno == EINTR)
+	if (arm->pipe < 0)
+		return;
+	cleanup_close(&arm->pipe);
+	(void) kill(arm->tracer, SIGKILL);
+	while (waitpid(arm->tracer, NULL, 0) < 0 && errno == EINTR)
 		;
+	*arm = ARM_NONE;
 }
 
-int arm_start(const struct arm_request *request, struct arm *ret, struct error *err)
+int arm_prepare(const struct arm_request *request, struct arm *ret, struct error *err)
 {
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -95,43 +99,46 @@ int arm_start(const struct arm_request *request, struct arm *ret, struct error *
 		return error_set(err, errno, "fork");
 	if (tracer == 0)
 		tracer_run(request, its, hook);
-	close(TAKE_FD(its));
-
-	int r = arm_await(ours, request->timeout_ms, err);
-	if (r < 0) {
-		arm_end_tracer(tracer);
-		return r;
-	}
 	*ret = (struct arm){ .tracer = tracer, .pipe = TAKE_FD(ours) };
 	return 0;
 }
 
+static int arm_tell(const struct arm *arm, enum hook_says says, struct error *err)
+{
+	if (send(arm->pipe, &says, sizeof(says), MSG_NOSIGNAL) != sizeof(says))
+		return error_set(err, errno, "the tracer has ended");
+	return 0;
+}
+
+int arm_start(struct arm *arm, int timeout_ms, struct error *err)
+{
+	int r = arm_tell(arm, HOOK_GO, err);
+	if (r == 0)
+		r = arm_await(arm->pipe, timeout_ms, err);
+	if (r < 0)
+		arm_abort(arm);
+	return r;
+}
+
 int arm_commit(struct arm *arm, struct error *err)
 {
-	_cleanup_close_ int sock = TAKE_FD(arm->pipe);
 	struct tracer_message message;
-	int r = 0;
-	if (send(sock, "c", 1, MSG_NOSIGNAL) != 1)
-		r = error_set(err, errno, "the tracer has ended");
+	int r = arm_tell(arm, HOOK_COMMITS, err);
 	if (r == 0)
-		r = arm_hear(sock, now_ms() + COMMIT_TIMEOUT_MS, &message, err);
-	if (r == 0 && message.says == TRACER_COMMITTED)
+		r = arm_hear(arm->pipe, now_ms() + COMMIT_TIMEOUT_MS, &message, err);
+	if (r == 0 && message.says == TRACER_COMMITTED) {
+		close(arm->pipe);
+		arm->pipe = -1;
 		return 0;
+	}
 
 	if (r == 0) {
 		if (err)
 			*err = message.error;
 		r = message.error.code < 0 ? message.error.code : -EPROTO;
 	}
-	arm_end_tracer(arm->tracer);
+	arm_abort(arm);
 	if (err)
 		(void) error_close(err);
 	return r;
-}
-
-void arm_abort(struct arm *arm)
-{
-	cleanup_close(&arm->pipe);
-	arm->pipe = -1;
-	arm_end_tracer(arm->tracer);
 }

@@ -22,23 +22,26 @@ struct arm_request {
 	const struct sock_fprog *filter; /* oci/seccomp.h */
 	const struct bouquet *bouquet;
 	bool has_seccomp_profile; /* config.json has linux.seccomp: prctl in the program may be deadly */
-	int timeout_ms;           /* to seize and put the filter in */
 };
 
 struct arm {
 	pid_t tracer; /* a child of the caller */
-	int pipe;     /* the tracer's life line until commit */
+	int pipe;     /* the tracer's life line until commit; -1: there is no tracer, or it has been committed */
 };
 
-/*
- * Starts the tracer and returns when the filter is in: 0 and *ret, or -errno with nothing left behind and the tracer
- * gone. err->closed from the seize on: init may have the filter, or is dead.
- */
-int arm_start(const struct arm_request *request, struct arm *ret, struct error *err);
+#define ARM_NONE ((struct arm){ .pipe = -1 })
 
-/* From now on the tracer waits for the exec without us. Closes arm->pipe. -errno (closed): the tracer is gone, and
- * init. */
+/* Starts the tracer with a copy of the request. Init is not touched yet. 0 and *ret, or -errno. */
+int arm_prepare(const struct arm_request *request, struct arm *ret, struct error *err);
+
+/*
+ * Returns when the filter is in: 0, or -errno with the tracer gone. timeout_ms is to seize and put the filter in.
+ * err->closed from the seize on: init may have the filter, or is dead.
+ */
+int arm_start(struct arm *arm, int timeout_ms, struct error *err);
+
+/* From now on the tracer waits for the exec without us. -errno (closed): the tracer is gone, and init. */
 int arm_commit(struct arm *arm, struct error *err);
 
-/* Ends the tracer, and with it init. */
+/* Ends the tracer, and with it init where it has been seized. Nothing where there is no tracer of ours. */
 void arm_abort(struct arm *arm);

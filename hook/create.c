@@ -34,6 +34,7 @@ struct create {
 			   undone */
 	struct launch launch;
 	struct sock_fprog filter;
+	struct arm arm;
 };
 
 static enum link_kind link_kind(const struct image *image)
@@ -118,10 +119,23 @@ static int join_keeper(struct create *c, struct error *err)
 	return r < 0 ? error_close(err) : 0;
 }
 
-static int build_filter(struct create *c, struct error *err)
+/* Everything of arming that can be done before its turn comes. */
+static int prepare_arms(struct create *c, struct error *err)
 {
 	int r = seccomp_filter_build(&c->filter, err);
-	return r < 0 ? error_wrap(err, "seccomp filter") : 0;
+	if (r < 0)
+		return error_wrap(err, "seccomp filter");
+
+	struct bouquet bouquet;
+	bouquet_make(c->link.proxy, c->link.port, &bouquet);
+	const struct arm_request request = {
+		.pid = c->plan.pid,
+		.pidfd = c->plan.pidfd,
+		.filter = &c->filter,
+		.bouquet = &bouquet,
+		.has_seccomp_profile = c->plan.has_seccomp_profile,
+	};
+	return arm_prepare(&request, &c->arm, err);
 }
 
 struct siblings {
@@ -179,12 +193,12 @@ static int start_keeper(struct create *c, bool had_keeper, struct error *err)
 		r = write_link(c, err);
 	timings_mark(c->timings, "link");
 	if (r == 0)
-		r = build_filter(c, err);
+		r = prepare_arms(c, err);
 	sweep_run(c->place.run);
 	struct siblings siblings = find_siblings(c);
 	if (r == 0)
 		r = check_siblings(&siblings, err);
-	timings_mark(c->timings, "filter");
+	timings_mark(c->timings, "prepare");
 	if (r == 0)
 		r = launch_prove(&c->launch, &c->plan, &c->link, err);
 	return r < 0 && (had_keeper || siblings.any) ? error_close(err) : r;
@@ -196,7 +210,7 @@ static int connect_proxy(struct create *c, struct error *err)
 	if (r == 0) {
 		r = join_keeper(c, err);
 		if (r == 0)
-			r = build_filter(c, err);
+			r = prepare_arms(c, err);
 	} else if (r == -ENOENT || r == -EEXIST) {
 		bool had_keeper = r == -EEXIST;
 		rundir_remove_socket(c->place.run, c->plan.key);
@@ -210,19 +224,7 @@ static int connect_proxy(struct create *c, struct error *err)
 
 static int arm_and_commit(struct create *c, struct error *err)
 {
-	struct bouquet bouquet;
-	bouquet_make(c->link.proxy, c->link.port, &bouquet);
-
-	const struct arm_request request = {
-		.pid = c->plan.pid,
-		.pidfd = c->plan.pidfd,
-		.filter = &c->filter,
-		.bouquet = &bouquet,
-		.has_seccomp_profile = c->plan.has_seccomp_profile,
-		.timeout_ms = ARM_TIMEOUT_MS,
-	};
-	struct arm arm;
-	int r = arm_start(&request, &arm, err);
+	int r = arm_start(&c->arm, ARM_TIMEOUT_MS, err);
 	timings_mark(c->timings, "arm");
 	if (r < 0)
 		return error_wrap(err, "arm process %d", (int) c->plan.pid);
@@ -235,11 +237,9 @@ static int arm_and_commit(struct create *c, struct error *err)
 	r = record_write(c->place.run, &c->record, err);
 	if (r == 0)
 		r = launch_commit(&c->launch, err);
-	if (r < 0) {
-		arm_abort(&arm);
+	if (r < 0)
 		return error_close(err);
-	}
-	r = arm_commit(&arm, err);
+	r = arm_commit(&c->arm, err);
 	timings_mark(c->timings, "commit");
 	return r;
 }
@@ -253,6 +253,7 @@ static int guard(struct create *c, struct error *err)
 /* In reverse. */
 static void undo(struct create *c)
 {
+	arm_abort(&c->arm);
 	launch_undo(&c->launch);
 	if (c->made_link)
 		link_undo(c->plan.netns, &c->link);
@@ -329,6 +330,7 @@ int create_run(
 		.lock = -1,
 		.link = { .listener = -1 },
 		.launch = LAUNCH_EMPTY,
+		.arm = ARM_NONE,
 	};
 	int status = run(&c, state, len);
 

@@ -115,13 +115,10 @@ int tracee_park(struct tracee *t, struct error *err)
 		r = tracee_regs_get(t->pid, &t->regs, err);
 	if (r == 0)
 		r = tracee_find_gate(t, err);
-	/* The call itself is not made now, but when the process goes on. */
-	if (r == 0)
-		r = tracee_skip_call(t->pid, &t->regs, err);
-	if (r == 0)
-		r = tracee_next_call(t, err);
-	if (r == 0)
+	if (r == 0) {
 		tracee_regs_rewind(&t->regs, t->gate);
+		t->at_entry = true;
+	}
 	return r;
 }
 
@@ -136,10 +133,16 @@ int tracee_finish_exec(struct tracee *t, struct error *err)
 int tracee_call(struct tracee *t, long number, const uint64_t args[6], int64_t *ret_result, struct error *err)
 {
 	struct tracee_regs regs = t->regs;
-	tracee_regs_call(&regs, t->gate, number, args);
-	int r = tracee_regs_set(t->pid, &regs, err);
-	if (r == 0)
-		r = tracee_next_call(t, err); /* entry */
+	int r;
+	if (t->at_entry) {
+		r = tracee_replace_call(t->pid, &regs, number, args, err);
+	} else {
+		tracee_regs_call(&regs, t->gate, number, args);
+		r = tracee_regs_set(t->pid, &regs, err);
+		if (r == 0)
+			r = tracee_next_call(t, err); /* entry */
+	}
+	t->at_entry = false;
 	if (r == 0)
 		r = tracee_next_call(t, err); /* end */
 	if (r == 0)

@@ -26,11 +26,13 @@ struct tracee {
 	struct tracee_regs regs; /* what it will go on with */
 	uint64_t gate;           /* the address of a system call instruction, while it is ours */
 	uint64_t held;           /* signals that came while it was ours, one bit each: it gets them afterwards */
+	bool at_entry;           /* it stands at the entry of a call that is still to be replaced by one of ours */
 };
 
 /*
  * Stops a running leader in front of its next system call, the one it is in included (the kernel restarts that), and
- * makes gate that call's instruction. -EPROTO: it does not run native code.
+ * makes gate that call's instruction. The first tracee_call() takes its place; it is made again after the release.
+ * -EPROTO: it does not run native code.
  */
 int tracee_park(struct tracee *tracee, struct error *err);
 
@@ -74,8 +76,9 @@ size_t tracee_instruction(const struct tracee_regs *regs, unsigned char ret[TRAC
 /* The number of prctl(2) for such a process. */
 long tracee_prctl_number(const struct tracee_regs *regs);
 
-/* At the entry of a system call: the kernel is to do nothing. */
-int tracee_skip_call(pid_t pid, const struct tracee_regs *regs, struct error *err);
+/* At the entry of a system call, with these registers: the kernel is to make this one instead. */
+int tracee_replace_call(
+	pid_t pid, const struct tracee_regs *regs, long number, const uint64_t args[6], struct error *err);
 
 /* From registers at the entry of a call to those in front of its instruction, which runs it again. */
 void tracee_regs_rewind(struct tracee_regs *regs, uint64_t gate);

@@ -66,17 +66,6 @@ long tracee_prctl_number(const struct tracee_regs *regs)
 	return PRCTL;
 }
 
-/* Only this register set changes the number that the kernel has already read; x8 is too late. */
-int tracee_skip_call(pid_t pid, const struct tracee_regs *regs, struct error *err)
-{
-	(void) regs;
-	int number = -1;
-	struct iovec iov = { &number, sizeof(number) };
-	if (ptrace(PTRACE_SETREGSET, pid, (void *) NT_ARM_SYSTEM_CALL, &iov) < 0)
-		return error_set(err, errno, "skip a system call of process %d", (int) pid);
-	return 0;
-}
-
 /* x0 to x8 are still what the process had put there: the kernel keeps x7, which it shows as entry or end, by itself. */
 void tracee_regs_rewind(struct tracee_regs *regs, uint64_t gate)
 {
@@ -89,6 +78,22 @@ void tracee_regs_call(struct tracee_regs *regs, uint64_t gate, long number, cons
 		regs->user.regs[i] = args[i];
 	regs->user.regs[8] = (unsigned long long) number;
 	regs->user.pc = gate;
+}
+
+/* Only NT_ARM_SYSTEM_CALL changes the number that the kernel has already read; x8 is too late. */
+int tracee_replace_call(
+	pid_t pid, const struct tracee_regs *regs, long number, const uint64_t args[6], struct error *err)
+{
+	struct tracee_regs other = *regs;
+	tracee_regs_call(&other, regs->user.pc + 4, number, args);
+	int r = tracee_regs_set(pid, &other, err);
+	if (r < 0)
+		return r;
+	int nr = (int) number;
+	struct iovec iov = { &nr, sizeof(nr) };
+	if (ptrace(PTRACE_SETREGSET, pid, (void *) NT_ARM_SYSTEM_CALL, &iov) < 0)
+		return error_set(err, errno, "replace a system call of process %d", (int) pid);
+	return 0;
 }
 
 int64_t tracee_regs_result(const struct tracee_regs *regs)

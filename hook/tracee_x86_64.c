@@ -53,13 +53,6 @@ long tracee_prctl_number(const struct tracee_regs *regs)
 	return regs->compat ? PRCTL_32 : PRCTL_64;
 }
 
-int tracee_skip_call(pid_t pid, const struct tracee_regs *regs, struct error *err)
-{
-	struct tracee_regs skip = *regs;
-	skip.user.orig_rax = (unsigned long long) -1;
-	return tracee_regs_set(pid, &skip, err);
-}
-
 void tracee_regs_rewind(struct tracee_regs *regs, uint64_t gate)
 {
 	regs->user.rip = gate;
@@ -88,6 +81,16 @@ void tracee_regs_call(struct tracee_regs *regs, uint64_t gate, long number, cons
 	u->r10 = args[3];
 	u->r8 = args[4];
 	u->r9 = args[5];
+}
+
+/* regs may be rewound: the kernel has read its number, and takes another one from orig_rax alone. */
+int tracee_replace_call(
+	pid_t pid, const struct tracee_regs *regs, long number, const uint64_t args[6], struct error *err)
+{
+	struct tracee_regs other = *regs;
+	tracee_regs_call(&other, regs->user.rip + 2, number, args);
+	other.user.orig_rax = (unsigned long long) number;
+	return tracee_regs_set(pid, &other, err);
 }
 
 int64_t tracee_regs_result(const struct tracee_regs *regs)

@@ -2,6 +2,8 @@
 /*
  *  state    | what happens              | next
  *  ---------+---------------------------+------------------------------------------------
+ *  ready    | hook's HOOK_GO            | seize
+ *           | hook's end of file        | end, init is untouched
  *  seize    | all of init's threads     | filter; refused at once: end, init is untouched
  *  filter   | mmap, seccomp, munmap     | wait
  *  wait     | hook's end of file        | end, and init with it, unless it has committed
@@ -89,7 +91,7 @@ static int tracer_isolate(const struct arm_request *request, int sock, pid_t hoo
 	closelog(); /* syslog(3) would go on writing to a number that is another descriptor by then */
 	log_open("oci-egress");
 	(void) setsid();
-	(void) chdir("/");
+	(void) !chdir("/");
 	(void) prctl(PR_SET_NAME, "oe-tracer");
 	(void) prctl(PR_SET_DUMPABLE, 0);
 	(void) setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 });
@@ -292,21 +294,16 @@ static int tracer_filter(const struct tracer *t, struct error *err)
 
 	size_t size = sizeof(struct sock_fprog) + t->request->filter->len * sizeof(struct sock_filter);
 	const uint64_t map[6] = { 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t) -1, 0 };
-	int64_t address, result;
+	int64_t address;
 	r = tracee_call(&init, SYS_mmap, map, &address, err);
 	if (r < 0)
 		return r;
 	if (address < 0 && address > -4096)
 		return error_set(err, (int) -address, "mmap in init");
 
+	/* The page stays until the exec takes it away with all others: unmapping it would be two more stops. */
 	r = filter_install(t, &init, (uint64_t) address, err);
-	if (r < 0)
-		return r;
-	const uint64_t unmap[6] = { (uint64_t) address, size };
-	r = tracee_call(&init, SYS_munmap, unmap, &result, err);
-	if (r < 0)
-		return r;
-	return tracee_release(&init, PTRACE_CONT, err);
+	return r < 0 ? r : tracee_release(&init, PTRACE_CONT, err);
 }
 
 /* --- wait --- */
@@ -369,13 +366,20 @@ static enum outcome tracer_reap(const struct tracer *t)
 	}
 }
 
-/* The hook's one byte, or its end. False: it has ended without committing. */
-static bool tracer_hear_hook(struct tracer *t)
+/* Waits for the hook's word. False: it has ended, or says something else. */
+static bool tracer_hear(const struct tracer *t, enum hook_says expected)
 {
-	char byte;
-	if (recv(t->hook, &byte, sizeof(byte), 0) != sizeof(byte))
-		return false;
-	if (prctl(PR_SET_PDEATHSIG, 0) < 0)
+	enum hook_says says;
+	ssize_t n;
+	do
+		n = recv(t->hook, &says, sizeof(says), 0);
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(says) && says == expected;
+}
+
+static bool tracer_commit(struct tracer *t)
+{
+	if (!tracer_hear(t, HOOK_COMMITS) || prctl(PR_SET_PDEATHSIG, 0) < 0)
 		return false;
 	tracer_say(t->hook, TRACER_COMMITTED, NULL);
 	(void) close(t->hook);
@@ -404,8 +408,8 @@ static int tracer_wait(struct tracer *t, struct error *err)
 			return error_set(err, errno, "poll");
 
 		struct signalfd_siginfo info;
-		(void) read(signals, &info, sizeof(info));
-		if (p[1].revents && !tracer_hear_hook(t))
+		(void) !read(signals, &info, sizeof(info));
+		if (p[1].revents && !tracer_commit(t))
 			return error_say(err, ECANCELED, "the hook has ended before it committed");
 	}
 }
@@ -440,6 +444,8 @@ _Noreturn void tracer_run(const struct arm_request *request, int sock, pid_t hoo
 	tracer.hook = FD_HOOK;
 	tracer.init = FD_INIT;
 	tracer.request = request;
+	if (!tracer_hear(&tracer, HOOK_GO))
+		_exit(0);
 
 	r = tracer_work(&tracer, &err);
 	if (r == 0)

@@ -9,7 +9,12 @@ enum tracer_says {
 	TRACER_SEIZES,    /* from now on init dies with the tracer */
 	TRACER_ARMED,     /* the filter is in */
 	TRACER_FAILED,    /* error says why; the tracer has ended, or is about to */
-	TRACER_COMMITTED, /* the answer to the hook's one byte: it waits for the exec alone */
+	TRACER_COMMITTED, /* the answer to HOOK_COMMITS: it waits for the exec alone */
+};
+
+enum hook_says {
+	HOOK_GO, /* seize init */
+	HOOK_COMMITS,
 };
 
 struct tracer_message {

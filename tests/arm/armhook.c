@@ -57,10 +57,9 @@ int main(int argc, char **argv)
 		.pidfd = pidfd,
 		.filter = &filter,
 		.bouquet = &bouquet,
-		.has_seccomp_profile = getenv("ARM_PROFILE") != NULL,
-		.timeout_ms = 5000 };
+		.has_seccomp_profile = getenv("ARM_PROFILE") != NULL };
 	struct arm arm;
-	if (arm_start(&request, &arm, &err) < 0)
+	if (arm_prepare(&request, &arm, &err) < 0 || arm_start(&arm, 5000, &err) < 0)
 		return fail(&err);
 	double armed = now_ms();
 	if (arm_commit(&arm, &err) < 0)

@@ -156,8 +156,13 @@ static struct arm_request request_for(const struct init *init, bool profile)
 		.pidfd = init->pidfd,
 		.filter = &filter,
 		.bouquet = &bouquet,
-		.has_seccomp_profile = profile,
-		.timeout_ms = 10000 };
+		.has_seccomp_profile = profile };
+}
+
+static int arm_now(const struct arm_request *request, struct arm *ret, struct error *err)
+{
+	int r = arm_prepare(request, ret, err);
+	return r < 0 ? r : arm_start(ret, 10000, err);
 }
 
 static struct arm must_arm(const struct init *init, bool profile)
@@ -165,8 +170,8 @@ static struct arm must_arm(const struct init *init, bool profile)
 	struct arm_request request = request_for(init, profile);
 	struct arm arm;
 	struct error err = { 0 };
-	if (arm_start(&request, &arm, &err) < 0)
-		fail_msg("arm_start: %s", err.msg);
+	if (arm_now(&request, &arm, &err) < 0)
+		fail_msg("arming: %s", err.msg);
 	return arm;
 }
 
@@ -413,6 +418,27 @@ static void test_abort(void **state)
 	must_be_killed(&init);
 }
 
+/* One that is only prepared has not touched init, however it ends. */
+static void test_abort_prepared(void **state)
+{
+	(void) state;
+	struct plan plan = plan_of(bare_program);
+	struct init init = init_start(&plan);
+	struct arm_request request = request_for(&init, false);
+	struct arm arm;
+	assert_int_equal(arm_prepare(&request, &arm, NULL), 0);
+	arm_abort(&arm);
+	assert_int_equal(arm.pipe, -1);
+	arm_abort(&arm);
+
+	assert_int_equal(write(init.go, "g", 1), 1);
+	_cleanup_free_ char *said = NULL;
+	size_t len;
+	assert_int_equal(io_read_all(init.output, 1 << 20, &said, &len, NULL), 0);
+	assert_non_null(strstr(said, "udp OPEN"));
+	assert_int_equal(init_end(&init), 0);
+}
+
 /* A hook that ends before it has committed, one way or another. */
 static void test_hook_gone(void **state)
 {
@@ -424,7 +450,7 @@ static void test_hook_gone(void **state)
 		if (hook == 0) {
 			struct arm_request request = request_for(&init, false);
 			struct arm arm;
-			if (arm_start(&request, &arm, NULL) < 0)
+			if (arm_now(&request, &arm, NULL) < 0)
 				_exit(1);
 			if (killed)
 				(void) raise(SIGKILL);
@@ -447,7 +473,7 @@ static void test_hook_ends_after_commit(void **state)
 	if (hook == 0) {
 		struct arm_request request = request_for(&init, false);
 		struct arm arm;
-		_exit(arm_start(&request, &arm, NULL) < 0 || arm_commit(&arm, NULL) < 0);
+		_exit(arm_now(&request, &arm, NULL) < 0 || arm_commit(&arm, NULL) < 0);
 	}
 	int status;
 	assert_int_equal(waitpid(hook, &status, 0), hook);
@@ -518,7 +544,7 @@ static void test_init_gone(void **state)
 	struct arm_request request = request_for(&init, false);
 	struct arm arm;
 	struct error err = { 0 };
-	assert_true(arm_start(&request, &arm, &err) < 0);
+	assert_true(arm_now(&request, &arm, &err) < 0);
 	assert_false(err.closed);
 	must_be_killed(&init);
 }
@@ -537,7 +563,7 @@ static void test_number_reused(void **state)
 	request.pidfd = gone.pidfd;
 	struct arm arm;
 	struct error err = { 0 };
-	assert_int_equal(arm_start(&request, &arm, &err), -ESRCH);
+	assert_int_equal(arm_now(&request, &arm, &err), -ESRCH);
 	assert_false(err.closed);
 	must_be_killed(&gone);
 
@@ -560,7 +586,7 @@ static void test_traced_by_another(void **state)
 	struct arm_request request = request_for(&init, false);
 	struct arm arm;
 	struct error err = { 0 };
-	assert_int_equal(arm_start(&request, &arm, &err), -EPERM);
+	assert_int_equal(arm_now(&request, &arm, &err), -EPERM);
 	assert_false(err.closed);
 	assert_non_null(strstr(err.msg, "ptrace"));
 	assert_int_equal(kill(init.pid, SIGKILL), 0);
@@ -577,7 +603,7 @@ static void test_no_capability(void **state)
 	struct arm_request request = request_for(&init, false);
 	struct arm arm;
 	struct error err = { 0 };
-	assert_int_equal(arm_start(&request, &arm, &err), -EACCES);
+	assert_int_equal(arm_now(&request, &arm, &err), -EACCES);
 	assert_true(err.closed);
 	assert_non_null(strstr(err.msg, "CAP_SYS_ADMIN"));
 	must_be_killed(&init);
@@ -609,7 +635,7 @@ static void test_32bit_init(void **state)
 	struct arm_request request = request_for(&init, false);
 	struct arm arm;
 	struct error err = { 0 };
-	assert_int_equal(arm_start(&request, &arm, &err), -EPROTO);
+	assert_int_equal(arm_now(&request, &arm, &err), -EPROTO);
 	assert_true(err.closed);
 	must_be_killed(&init);
 	close(input[0]);
@@ -739,6 +765,7 @@ int main(void)
 		cmocka_unit_test(test_huge),
 		cmocka_unit_test(test_tracer_killed),
 		cmocka_unit_test(test_abort),
+		cmocka_unit_test(test_abort_prepared),
 		cmocka_unit_test(test_hook_gone),
 		cmocka_unit_test(test_hook_ends_after_commit),
 		cmocka_unit_test(test_init_ends_waiting),
