@@ -57,7 +57,7 @@ static void tracee_hold(struct tracee *t, int status)
 static int tracee_next_call(struct tracee *t, struct error *err)
 {
 	for (;;) {
-		int status;
+		int status = 0;
 		int r = tracee_resume(t->pid, PTRACE_SYSCALL, err);
 		if (r == 0)
 			r = tracee_wait(t->pid, &status, err);
@@ -74,7 +74,7 @@ static int tracee_interrupt(struct tracee *t, struct error *err)
 	if (ptrace(PTRACE_INTERRUPT, t->pid, 0, 0) < 0)
 		return error_set(err, errno, "interrupt process %d", (int) t->pid);
 	for (;;) {
-		int status;
+		int status = 0;
 		int r = tracee_wait(t->pid, &status, err);
 		if (r < 0)
 			return r;

@@ -61,7 +61,7 @@ int logfile_rotate(struct logfile *log, struct error *err)
 	(void) snprintf(older, sizeof(older), "%s.1", log->name);
 	if (renameat(log->dir, log->name, log->dir, older) < 0 && errno != ENOENT)
 		return error_set(err, errno, "rotate log %s", log->name);
-	int fd;
+	int fd = -1;
 	int r = open_file(log, &fd, err);
 	if (r < 0)
 		return r;

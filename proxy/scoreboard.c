@@ -35,7 +35,7 @@ int scoreboard_create(uint32_t n_slots, int *ret_fd, struct scoreboard **ret, st
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return error_set(err, errno, "seal scoreboard");
 
-	struct scoreboard *board;
+	struct scoreboard *board = NULL;
 	int r = map_board(fd, n_slots, &board, err);
 	if (r < 0)
 		return r;
@@ -55,7 +55,7 @@ int scoreboard_map(int fd, uint32_t n_slots, struct scoreboard **ret, struct err
 		return error_say(err, EINVAL, "the scoreboard has %lld bytes, too few for %u connections",
 			(long long) st.st_size, n_slots);
 
-	struct scoreboard *board;
+	struct scoreboard *board = NULL;
 	int r = map_board(fd, n_slots, &board, err);
 	if (r < 0)
 		return r;

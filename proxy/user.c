@@ -51,7 +51,7 @@ static int read_table(const char *path, char **ret, struct error *err)
 /* name:password:uid:gid:... passwd(5) */
 static bool find_passwd(char *table, const char *name, struct user *ret)
 {
-	id_t wanted;
+	id_t wanted = 0;
 	bool by_id = parse_id(name, &wanted);
 
 	for (char *rest = table, *line; (line = strsep(&rest, "\n"));) {

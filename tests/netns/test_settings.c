@@ -90,7 +90,7 @@ static void assert_settings(int netns, const struct expected *expected, size_t n
 		const char *slot = strstr(expected[i].name, "%s");
 		if (slot)
 			(void) snprintf(name, sizeof(name), "%.*s%s%s", (int) (slot - expected[i].name),
-				expected[i].name, interface_name, slot + 2);
+				expected[i].name, interface_name ? interface_name : "", slot + 2);
 		const char *full = slot ? name : expected[i].name;
 		int value = fixture_setting(netns, full);
 		if (value != expected[i].value)
