@@ -180,10 +180,16 @@ static int check_siblings(const struct siblings *siblings, struct error *err)
 	return error_close(err);
 }
 
-/* The keeper and its worker come up while we do the rest. */
+/*
+ * The keeper and its worker come up while we do the rest. What is refused for its namespace is refused before that: an
+ * external proxy is somebody's command.
+ */
 static int start_keeper(struct create *c, bool had_keeper, struct error *err)
 {
-	int r = launch_start(&c->place, &c->plan, &c->launch, err);
+	int r = link_check(c->plan.netns, err);
+	timings_mark(c->timings, "check");
+	if (r == 0)
+		r = launch_start(&c->place, &c->plan, &c->launch, err);
 	timings_mark(c->timings, "spawn");
 	if (r == 0)
 		r = make_link(c, err);

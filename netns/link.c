@@ -114,7 +114,7 @@ static int survey_here(void *arg, struct error *err)
 	return survey(err);
 }
 
-static int link_check(int netns, struct error *err)
+int link_check(int netns, struct error *err)
 {
 	int r = netns_is_own(netns, err);
 	if (r == 1)
@@ -128,10 +128,8 @@ int link_make(int netns, const struct link_config *config, struct link *ret, str
 {
 	struct error why = { .code = 0 };
 
-	int r = link_check(netns, &why);
-	if (r == 0)
-		r = config->kind == LINK_SOCKET ? link_make_socket(netns, config, ret, &why)
-						: link_make_veth(netns, config, ret, &why);
+	int r = config->kind == LINK_SOCKET ? link_make_socket(netns, config, ret, &why)
+					    : link_make_veth(netns, config, ret, &why);
 	if (r < 0 && config->kind == LINK_AUTO && !why.closed)
 		r = link_make_socket(netns, config, ret, &why);
 	if (r < 0 && err)

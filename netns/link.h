@@ -43,13 +43,20 @@ struct link {
 };
 
 /*
- * Makes the link in the container's namespace. Both ends are operationally up when it returns. The caller holds the
- * namespace's lock. Returns 0 and *ret (link_undo() or, when the listener has been handed on, link_release()), or
- * -errno with everything as it was.
+ * May the container's namespace have a link? To be asked before anything is started for it, and before link_make(). An
+ * error is the container's side's or a sibling's, and so closed: the namespace is the host's own (-EXDEV); it has an
+ * interface other than lo and oe0, idle fallback devices excepted (-EBUSY); oe0 is there and stays for a second
+ * (-EEXIST). The caller holds the namespace's lock.
+ */
+int link_check(int netns, struct error *err);
+
+/*
+ * Makes the link in the container's namespace, which link_check() has passed. Both ends are operationally up when it
+ * returns. The caller holds the namespace's lock. Returns 0 and *ret (link_undo() or, when the listener has been handed
+ * on, link_release()), or -errno with everything as it was.
  *
- * err->closed where the container's side or a sibling in its namespace may be the cause: the namespace is the host's
- * own (-EXDEV); an interface other than lo and oe0 is up, or has an address or a route (-EBUSY); oe0 is there and stays
- * for a second (-EEXIST); 127.0.0.1's port is taken (-EADDRINUSE).
+ * err->closed where the container's side or a sibling in its namespace may be the cause: the name oe0 is taken
+ * (-EEXIST); 127.0.0.1's port is taken (-EADDRINUSE).
  */
 int link_make(int netns, const struct link_config *config, struct link *ret, struct error *err);
 

@@ -171,6 +171,14 @@ static struct nl_msg *link_message(int type, int flags, int index)
 	return message(type, flags, &header, sizeof(header));
 }
 
+static void link_parse_kind(struct nlattr *linkinfo, struct netlink_link *ret)
+{
+	struct nlattr *attrs[IFLA_INFO_MAX + 1];
+
+	if (nla_parse_nested(attrs, IFLA_INFO_MAX, linkinfo, NULL) == 0 && attrs[IFLA_INFO_KIND])
+		(void) nla_strlcpy(ret->kind, attrs[IFLA_INFO_KIND], sizeof(ret->kind));
+}
+
 static bool link_parse(struct nlmsghdr *msg, struct netlink_link *ret)
 {
 	struct nlattr *attrs[IFLA_MAX + 1];
@@ -185,6 +193,9 @@ static bool link_parse(struct nlmsghdr *msg, struct netlink_link *ret)
 		ret->operstate = nla_get_u8(attrs[IFLA_OPERSTATE]);
 	if (attrs[IFLA_LINK])
 		ret->peer = (int) nla_get_u32(attrs[IFLA_LINK]);
+	if (attrs[IFLA_LINKINFO])
+		link_parse_kind(attrs[IFLA_LINKINFO], ret);
+	ret->elsewhere = attrs[IFLA_LINK_NETNSID] != NULL;
 	return true;
 }
 

@@ -13,15 +13,19 @@
 
 #include "base/error.h"
 
+#define NETLINK_KIND_SIZE 32
+
 struct netlink;
 
 /* An interface, as the kernel describes it. */
 struct netlink_link {
 	int index;
-	int peer;          /* of a veth: the other end's index, in its own namespace; else 0 */
+	int peer;          /* of a veth: the other end's index, in its own namespace; of others: of what is below */
+	bool elsewhere;    /* what it sends goes through another namespace: IFLA_LINK_NETNSID */
 	unsigned flags;    /* netdevice(7): IFF_UP, ... */
 	uint8_t operstate; /* RFC 2863: IF_OPER_UP, ... (linux/if.h) */
 	char name[IFNAMSIZ];
+	char kind[NETLINK_KIND_SIZE]; /* IFLA_INFO_KIND, "veth", ...; empty: none */
 };
 
 /* A per-interface IPv4 setting: IPV4_DEVCONF_* (linux/ip.h). */

@@ -12,30 +12,64 @@
 
 #define GOING_AWAY_MS 1000
 
+#define LOOPBACK_INDEX 1 /* in every namespace, whatever it has been renamed to */
+
+/* What the kernel puts into each namespace by itself once a tunnel's module is loaded. */
+static const struct {
+	const char *name, *kind;
+} fallbacks[] = {
+	{ "tunl0", "ipip" },
+	{ "sit0", "sit" },
+	{ "gre0", "gre" },
+	{ "gretap0", "gretap" },
+	{ "erspan0", "erspan" },
+	{ "ip_vti0", "vti" },
+	{ "ip6tnl0", "ip6tnl" },
+	{ "ip6gre0", "ip6gre" },
+	{ "ip6_vti0", "vti6" },
+};
+
 struct survey {
-	int lo, ours; /* indexes, 0: there is none */
-	int foreign;  /* the first one that is in the way, or 0; -1: one that the kernel does not name */
+	int ours;       /* index, 0: there is none */
+	bool fallbacks; /* there are some */
+	int foreign;    /* the first one that is in the way, or 0; -1: one that the kernel does not name */
 	const char *what;
 };
+
+/*
+ * Name and kind are not enough: a tunnel that was made elsewhere and moved here keeps sending by the routes of there,
+ * and one with an interface below it by that.
+ */
+static bool survey_is_fallback(const struct netlink_link *link)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fallbacks); i++)
+		if (strcmp(link->name, fallbacks[i].name) == 0)
+			return strcmp(link->kind, fallbacks[i].kind) == 0 && link->peer == 0 && !link->elsewhere;
+	return false;
+}
 
 static bool survey_link(const struct netlink_link *link, void *arg)
 {
 	struct survey *survey = arg;
 
-	if (link->flags & IFF_LOOPBACK)
-		survey->lo = link->index;
-	else if (strcmp(link->name, LINK_NAME) == 0)
+	if (link->index == LOOPBACK_INDEX)
+		return true;
+	if (strcmp(link->name, LINK_NAME) == 0) {
 		survey->ours = link->index;
-	else if (link->flags & IFF_UP) {
-		survey->foreign = link->index;
-		survey->what = "is up";
+		return true;
 	}
-	return !survey->foreign;
+	if (survey_is_fallback(link) && !(link->flags & IFF_UP)) {
+		survey->fallbacks = true;
+		return true;
+	}
+	survey->foreign = link->index;
+	survey->what = link->flags & IFF_UP ? "up" : "down, but can be raised from inside";
+	return false;
 }
 
 static bool survey_is_foreign(struct survey *survey, int index, const char *what)
 {
-	if (index == survey->lo || (index != 0 && index == survey->ours))
+	if (index == LOOPBACK_INDEX || (index != 0 && index == survey->ours))
 		return false;
 	survey->foreign = index ? index : -1;
 	survey->what = what;
@@ -44,12 +78,12 @@ static bool survey_is_foreign(struct survey *survey, int index, const char *what
 
 static bool survey_address(int index, void *arg)
 {
-	return !survey_is_foreign(arg, index, "has an address");
+	return !survey_is_foreign(arg, index, "with an address");
 }
 
 static bool survey_route(int index, void *arg)
 {
-	return !survey_is_foreign(arg, index, "has a route");
+	return !survey_is_foreign(arg, index, "with a route");
 }
 
 /* The dump that met a foreign interface was left in the middle: the name needs a socket of its own. */
@@ -62,18 +96,20 @@ static int survey_refuse(const struct survey *survey, struct error *err)
 		(void) netlink_get_link(netlink, survey->foreign, &link, NULL);
 	netlink_close(netlink);
 	return error_say(err, EBUSY,
-		"the container's network namespace has an interface that leads elsewhere: %.*s (index %d) %s", IFNAMSIZ,
+		"the container's network namespace has an interface that may lead elsewhere: %s (index %d, %s); remove "
+		"it, or give the container a network namespace with nothing in it (podman and docker: --network none)",
 		link.name, survey->foreign, survey->what);
 }
 
+/* Nobody but a fallback device could have an address or a route that matters. */
 static int survey_foreign(struct netlink *netlink, int *ret_ours, struct error *err)
 {
 	struct survey survey = { .what = NULL };
 
 	int r = netlink_each_link(netlink, survey_link, &survey, err);
-	if (r == 0 && !survey.foreign)
+	if (r == 0 && !survey.foreign && survey.fallbacks)
 		r = netlink_each_address(netlink, survey_address, &survey, err);
-	if (r == 0 && !survey.foreign)
+	if (r == 0 && !survey.foreign && survey.fallbacks)
 		r = netlink_each_route(netlink, survey_route, &survey, err);
 	if (r == 0 && survey.foreign)
 		r = survey_refuse(&survey, err);
@@ -123,8 +159,13 @@ int survey(struct error *err)
 	int r = netlink_open(&netlink, err);
 	if (r == 0)
 		r = survey_foreign(netlink, &ours, err);
-	if (r == 0 && ours)
+	if (r == 0 && ours) {
 		r = survey_await_free(netlink, err);
+		if (r == 0) /* it may have been somebody's and not gone, but renamed */
+			r = survey_foreign(netlink, &ours, err);
+		if (r == 0 && ours)
+			r = error_say(err, EEXIST, LINK_NAME " comes and goes, in the container's network namespace");
+	}
 	netlink_close(netlink);
 	if (r < 0)
 		error_close(err);

@@ -5,10 +5,11 @@
 #include "base/error.h"
 
 /*
- * In the namespace that this thread is in now: no interface but lo and oe0 is up or has an address or a route (else
- * -EBUSY; idle ones, as the tunnels' fallback devices are, do not count), and there is no oe0, or it goes away within a
- * second (else -EEXIST): the kernel removes asynchronously what a listener kept. An error is the container's side's:
- * err->closed.
+ * In the namespace that this thread is in now: there is no interface but lo and oe0 (else -EBUSY), up or down: who has
+ * NET_ADMIN in the container raises one that is down. The kernel's own fallback devices do not count while they are
+ * idle: what tunl0, sit0, gre0 and their like send goes out by a route of the same namespace. And there is no oe0, or
+ * it goes away within a second (else -EEXIST): the kernel removes asynchronously what a listener kept. An error is the
+ * container's side's: err->closed.
  */
 int survey(struct error *err);
 

@@ -56,7 +56,9 @@ static int link_make_in(const struct fixture *fixture, int netns, enum link_kind
 
 	*err = (struct error){ .code = 0 };
 	config.kind = kind;
-	int r = link_make(netns, &config, &link, err);
+	int r = link_check(netns, err);
+	if (r == 0)
+		r = link_make(netns, &config, &link, err);
 	if (r == 0)
 		link_undo(netns, &link);
 	return r;
@@ -181,6 +183,8 @@ static void test_transit_holds_nothing_else(void **state)
 
 	assert_int_equal(netns_call(transit, look_here, &look, &err), 0);
 	assert_int_equal(look.link.index, LINK_TRANSIT_INDEX);
+	assert_string_equal(look.link.kind, "veth");
+	assert_true(look.link.elsewhere);
 	char *links = fixture_output(transit, "ip -o link | cut -d: -f2 | tr -d '\\n'");
 	assert_string_equal(links, " lo " LINK_TRANSIT_NAME "@if2");
 	free(links);
@@ -387,9 +391,13 @@ static void test_oe0_of_before_is_awaited(void **state)
 static void test_oe0_of_others_is_never_adopted(void **state)
 {
 	const struct fixture *fixture = *state;
+	char command[128];
 	struct error err;
 
-	fixture_sh(fixture->container, "ip link add " LINK_NAME " type veth peer name d1");
+	(void) snprintf(command, sizeof(command),
+		"ip link add d1 type veth peer name " LINK_NAME " netns /proc/%d/fd/%d", (int) getpid(),
+		fixture->container);
+	fixture_sh(fixture->host, command);
 	int64_t start = fixture_now_ms();
 	assert_int_equal(link_make_in(fixture, fixture->container, LINK_AUTO, &err), -EEXIST);
 	int64_t ms = fixture_now_ms() - start;
@@ -398,15 +406,19 @@ static void test_oe0_of_others_is_never_adopted(void **state)
 	assert_true(fixture_has_link(fixture->container, LINK_NAME));
 }
 
-/* Nothing called oe0 is in the list of links, and yet the name is taken: only making it tells. */
-static void test_oe0_as_another_name_is_taken_too(void **state)
+/* A name that is taken after the check: only making the link tells, and never makes do with what it finds. */
+static void test_oe0_taken_after_the_check(void **state)
 {
 	const struct fixture *fixture = *state;
-	struct error err;
+	struct error err = { .code = 0 };
+	struct link_config config = fixture->config;
+	struct link link;
 
+	assert_int_equal(link_check(fixture->container, &err), 0);
 	fixture_sh(fixture->container,
 		"ip link add d0 type veth peer name d1; ip link property add dev d0 altname " LINK_NAME);
-	assert_int_equal(link_make_in(fixture, fixture->container, LINK_AUTO, &err), -EEXIST);
+	config.kind = LINK_AUTO;
+	assert_int_equal(link_make(fixture->container, &config, &link, &err), -EEXIST);
 	assert_true(err.closed);
 }
 
@@ -423,26 +435,65 @@ static void assert_foreign(const char *command, int expected)
 		if (r != expected)
 			fail_msg("%s: %d %s", command, r, err.msg);
 		assert_true(r == 0 || err.closed);
-		assert_true(r == 0 || strstr(err.msg, "d0"));
+		assert_true(r == 0 || (strstr(err.msg, ": d0 (") && strstr(err.msg, "--network none")));
 	}
 	assert_int_equal(fixture_teardown((void **) &fixture), 0);
 }
 
-static void test_interfaces_that_lead_elsewhere_are_refused(void **state)
+/* Down or up: who is root in there raises what is down. */
+static void test_interfaces_that_may_lead_elsewhere_are_refused(void **state)
 {
+	static const char *const commands[] = {
+		"ip link add d1 type veth peer name d0",
+		"ip link add d1 type veth peer name d0; ip link set d0 up",
+		"ip link add d1 type veth peer name d0; ip addr add 198.51.100.3/24 dev d0",
+		"ip link add d1 type veth peer name d0; ip -6 addr add 2001:db8::1/64 dev d0",
+		"ip link add d1 type veth peer name d0; ip link set d0 up; ip route add default dev d0",
+		/* an alternative name is not what an interface is called */
+		"ip link add d1 type veth peer name d0; ip link property add dev d0 altname " LINK_NAME,
+	};
+
 	(void) state;
-	assert_foreign("ip link add d0 type veth peer name d1; ip link set d0 up", -EBUSY);
-	assert_foreign("ip link add d0 type veth peer name d1; ip addr add 198.51.100.3/24 dev d0", -EBUSY);
-	assert_foreign("ip link add d0 type veth peer name d1; ip -6 addr add 2001:db8::1/64 dev d0", -EBUSY);
-	assert_foreign("ip link add d0 type veth peer name d1; ip link set d0 up; ip route add default dev d0", -EBUSY);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		assert_foreign(commands[i], -EBUSY);
+}
+
+static void assert_refused_in(const struct fixture *fixture, int container)
+{
+	struct error err;
+
+	assert_true(fixture_has_link(container, "d0"));
+	assert_int_equal(link_make_in(fixture, container, LINK_VETH, &err), -EBUSY);
+	assert_true(err.closed);
+	fixture_sh(fixture->host, "ip link del d9");
+}
+
+/* An end of a veth and a macvlan, both of interfaces in another namespace, both down. */
+static void test_ends_of_other_namespaces_are_refused(void **state)
+{
+	const struct fixture *fixture = *state;
+	_cleanup_close_ int container = fixture_netns();
+	char command[256];
+
+	(void) snprintf(command, sizeof(command), "ip link add d9 type veth peer name d0 netns /proc/%d/fd/%d",
+		(int) getpid(), container);
+	fixture_sh(fixture->host, command);
+	assert_refused_in(fixture, container);
+
+	(void) snprintf(command, sizeof(command),
+		"ip link add d8 type veth peer name d9; ip link add link d8 name d0 netns /proc/%d/fd/%d type macvlan",
+		(int) getpid(), container);
+	fixture_sh(fixture->host, command);
+	assert_refused_in(fixture, container);
 }
 
 static void test_what_leads_nowhere_is_not(void **state)
 {
 	(void) state;
-	assert_foreign("ip link add d0 type veth peer name d1", 0);
+	assert_foreign("true", 0);
 	assert_foreign("ip link set lo up; ip addr add 198.51.100.3/32 dev lo", 0);
 	assert_foreign("ip route add blackhole 203.0.113.0/24; ip -6 route add unreachable default", 0);
+	assert_foreign("ip rule add from all lookup 100; ip route add throw default table 100", 0);
 }
 
 static void test_own_namespace_is_refused(void **state)
@@ -559,8 +610,9 @@ int main(void)
 		TEST(test_link_goes_though_a_client_reads_nothing),
 		TEST(test_oe0_of_before_is_awaited),
 		TEST(test_oe0_of_others_is_never_adopted),
-		TEST(test_oe0_as_another_name_is_taken_too),
-		TEST(test_interfaces_that_lead_elsewhere_are_refused),
+		TEST(test_oe0_taken_after_the_check),
+		TEST(test_interfaces_that_may_lead_elsewhere_are_refused),
+		TEST(test_ends_of_other_namespaces_are_refused),
 		TEST(test_what_leads_nowhere_is_not),
 		TEST(test_own_namespace_is_refused),
 		TEST(test_loopback_port_taken_is_closed),
