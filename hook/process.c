@@ -36,9 +36,8 @@ bool process_wait(int pidfd, int timeout_ms)
 	return r > 0;
 }
 
-/* Field 3 (state) and 22 (starttime). The command's name, field 2, is the process's own text: what follows its last ')'
- * is not. */
-static int process_stat(pid_t pid, char *ret_state, uint64_t *ret_start, struct error *err)
+/* The command's name, field 2, is the process's own text: what follows its last ')' is not. */
+int process_start_time(pid_t pid, uint64_t *ret, struct error *err)
 {
 	char path[64], text[1024];
 	(void) snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
@@ -53,26 +52,19 @@ static int process_stat(pid_t pid, char *ret_state, uint64_t *ret_start, struct 
 	const char *p = strrchr(text, ')');
 	if (!p || p[1] != ' ')
 		return error_say(err, EIO, "%s: no process name", path);
-	char state = p[2];
 	for (int field = 2; field < 22; field++) {
 		p = strchr(p + 1, ' ');
 		if (!p)
 			return error_say(err, EIO, "%s: too short", path);
 	}
-	*ret_state = state;
-	*ret_start = strtoull(p + 1, NULL, 10);
+	*ret = strtoull(p + 1, NULL, 10);
 	return 0;
-}
-
-int process_start_time(pid_t pid, uint64_t *ret, struct error *err)
-{
-	char state;
-	return process_stat(pid, &state, ret, err);
 }
 
 bool process_same(pid_t pid, uint64_t start_time)
 {
-	char state;
+	_cleanup_close_ int pidfd = -1;
 	uint64_t now;
-	return process_stat(pid, &state, &now, NULL) == 0 && now == start_time && state != 'Z' && state != 'X';
+	return process_open(pid, &pidfd, NULL) == 0 && process_start_time(pid, &now, NULL) == 0 && now == start_time &&
+	       process_alive(pidfd);
 }

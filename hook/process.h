@@ -20,5 +20,8 @@ bool process_wait(int pidfd, int timeout_ms);
 /* Start time in clock ticks since boot, proc(5) /proc/PID/stat field 22; with the pid it names a process for good. */
 int process_start_time(pid_t pid, uint64_t *ret, struct error *err);
 
-/* Is there still a process of this number with this start time, and not as a zombie? */
+/*
+ * Is there still a process of this number with this start time, and not as a zombie? One whose first thread has ended
+ * is none as long as another of its threads runs, whatever /proc/PID/stat calls it.
+ */
 bool process_same(pid_t pid, uint64_t start_time);

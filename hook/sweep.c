@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "hook/process.h"
 #include "hook/record.h"
 #include "hook/rundir.h"
 #include "proxy/control.h"
@@ -29,6 +29,14 @@ void sweep_key(int run, const char *key)
 		rundir_remove_key(run, key);
 }
 
+/* Not where nobody has the number, nor where only a zombie has it: its parent may take its time, or never wait. */
+static bool may_live(pid_t pid)
+{
+	_cleanup_close_ int pidfd = -1;
+	int r = process_open(pid, &pidfd, NULL);
+	return r < 0 ? r != -ESRCH : process_alive(pidfd);
+}
+
 /* A keeper's number that is taken by another process now hides a dead one from us; sweep_key() by the next hook there
  * does not. */
 static bool keeper_may_live(int lock)
@@ -36,7 +44,7 @@ static bool keeper_may_live(int lock)
 	struct rundir_link link;
 	if (rundir_read_link(lock, &link, NULL) < 0)
 		return false;
-	return kill(link.keeper, 0) == 0 || errno != ESRCH;
+	return may_live(link.keeper);
 }
 
 static void sweep_lock(int run, const char *name)
@@ -81,7 +89,7 @@ static int sweep_record(const struct record *record, void *arg)
 	char lock[RUNDIR_KEY_SIZE + 8];
 	(void) snprintf(lock, sizeof(lock), "%s.lock", record->key);
 
-	bool dead = kill(record->pid, 0) < 0 && errno == ESRCH;
+	bool dead = !may_live(record->pid);
 	bool kept = record->state == RECORD_GUARDED && faccessat(run, lock, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	if (dead || (!kept && !record_alive(record)))
 		record_remove(run, record->id);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -52,6 +53,18 @@ static pid_t dead(void)
 	return pid;
 }
 
+/* One that nobody has waited for. */
+static pid_t zombie(void)
+{
+	pid_t pid = fork();
+	assert_return_code(pid, 0);
+	if (pid == 0)
+		_exit(0);
+	siginfo_t info;
+	assert_return_code(waitid(P_PID, (id_t) pid, &info, WEXITED | WNOWAIT), 0);
+	return pid;
+}
+
 static int listen_on_socket(void)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = KEY ".sock" };
@@ -70,6 +83,13 @@ static void write_lock(pid_t keeper)
 	assert_int_equal(rundir_write_link(lock, &link, NULL), 0);
 }
 
+static void write_record(const char *id, enum record_state as, pid_t pid, uint64_t start_time)
+{
+	struct record record = { .policy = "web", .key = KEY, .state = as, .pid = pid, .start_time = start_time };
+	(void) snprintf(record.id, sizeof(record.id), "%s", id);
+	assert_int_equal(record_write(dir, &record, NULL), 0);
+}
+
 static void removes_what_a_killed_keeper_left(void **state)
 {
 	(void) state;
@@ -78,6 +98,21 @@ static void removes_what_a_killed_keeper_left(void **state)
 	sweep_run(dir);
 	assert_false(there(KEY ".lock"));
 	assert_false(there(KEY ".sock"));
+}
+
+static void removes_what_a_zombie_left(void **state)
+{
+	(void) state;
+	pid_t pid = zombie();
+	uint64_t start;
+	assert_int_equal(process_start_time(pid, &start, NULL), 0);
+	close(listen_on_socket());
+	write_lock(pid);
+	write_record("guarded", RECORD_GUARDED, pid, start);
+	sweep_run(dir);
+	assert_false(there("guarded.json"));
+	assert_false(there(KEY ".lock"));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 static void leaves_a_keeper_alone(void **state)
@@ -123,13 +158,6 @@ static void removes_a_dead_hooks_drafts(void **state)
 	assert_false(there(".root-1"));
 }
 
-static void write_record(const char *id, enum record_state as, pid_t pid, uint64_t start_time)
-{
-	struct record record = { .policy = "web", .key = KEY, .state = as, .pid = pid, .start_time = start_time };
-	(void) snprintf(record.id, sizeof(record.id), "%s", id);
-	assert_int_equal(record_write(dir, &record, NULL), 0);
-}
-
 static void removes_records_of_the_dead(void **state)
 {
 	(void) state;
@@ -150,6 +178,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(removes_what_a_killed_keeper_left, enter, leave),
+		cmocka_unit_test_setup_teardown(removes_what_a_zombie_left, enter, leave),
 		cmocka_unit_test_setup_teardown(leaves_a_keeper_alone, enter, leave),
 		cmocka_unit_test_setup_teardown(leaves_a_hook_at_work_alone, enter, leave),
 		cmocka_unit_test_setup_teardown(removes_a_dead_hooks_drafts, enter, leave),
