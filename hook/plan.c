@@ -95,6 +95,11 @@ static int check_config(const struct config *config, const char *bundle, struct 
 			"host's; give it one of its "
 			"own",
 			bundle);
+	if (config->has_net_devices)
+		return error_say(err, EPERM,
+			"%s/config.json: linux.netDevices would move interfaces of the host's into the container, ways "
+			"out past the proxy; remove it, or run this container without a policy",
+			bundle);
 	return 0;
 }
 

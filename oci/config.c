@@ -70,6 +70,15 @@ static int read_seccomp(const struct json *json, const struct json_key *key, con
 	return 0;
 }
 
+static int read_net_devices(const struct json *json, const struct json_key *key, const struct json_value *value,
+	void *into, struct error *err)
+{
+	(void) key;
+	struct config *config = into;
+	config->has_net_devices = value->first != NULL;
+	return json_check_elements(json, value, JSON_OBJECT, err);
+}
+
 static int read_linux(const struct json *json, const struct json_key *key, const struct json_value *value, void *into,
 	struct error *err)
 {
@@ -78,6 +87,11 @@ static int read_linux(const struct json *json, const struct json_key *key, const
 			.kind = JSON_ARRAY,
 			.read = read_namespaces,
 			.expected = "an array of objects",
+			.null_is_absent = true },
+		{ .name = "netDevices",
+			.kind = JSON_OBJECT,
+			.read = read_net_devices,
+			.expected = "an object of objects",
 			.null_is_absent = true },
 		{ .name = "seccomp", .kind = JSON_OBJECT, .read = read_seccomp, .null_is_absent = true },
 		{ .name = NULL },

@@ -11,6 +11,7 @@
 
 struct config {
 	bool has_network_namespace; /* linux.namespaces lists one, with or without a path */
+	bool has_net_devices;       /* linux.netDevices names some of the host's, which move into the container */
 	bool has_seccomp;           /* linux.seccomp */
 	char *policy_env;           /* the value of OCI_EGRESS_POLICY in process.env, the last one; NULL: none */
 	char *unsafe_annotation; /* the first one that would take the filter away or lets the runtime write files; NULL:

@@ -31,10 +31,13 @@ static void test_nothing(void **state)
 		"{\"process\":{\"env\":[\"XOCI_EGRESS_POLICY=a\",\"OCI_EGRESS_POLICY\",\"\",\"=\"]},"
 		"\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"pid\"}]},\"annotations\":{\"run.oci."
 		"seccomp\":\"\"}}",
+		"{\"linux\":{\"netDevices\":null}}",
+		"{\"linux\":{\"netDevices\":{}},\"netDevices\":{\"eth0\":{}}}",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		struct config *config = good(texts[i]);
 		assert_false(config->has_network_namespace);
+		assert_false(config->has_net_devices);
 		assert_false(config->has_seccomp);
 		assert_null(config->policy_env);
 		assert_null(config->unsafe_annotation);
@@ -57,6 +60,21 @@ static void test_all(void **state)
 	assert_string_equal(config->policy_env, "two=2");
 	assert_string_equal(config->unsafe_annotation, "run.oci.hooks.stdout");
 	config_free(config);
+}
+
+/* runtime-spec 1.3, config-linux.md, "Network Devices": names of the host's, each with what it is to be called. */
+static void test_net_devices(void **state)
+{
+	(void) state;
+	static const char *const texts[] = {
+		"{\"linux\":{\"netDevices\":{\"eth0\":{\"name\":\"container_eth0\"},\"eth1\":{}}}}",
+		"{\"linux\":{\"net\\u0044evices\":{\"\":{}}}}",
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct config *config = good(texts[i]);
+		assert_true(config->has_net_devices);
+		config_free(config);
+	}
 }
 
 static void test_bad(void **state)
@@ -82,6 +100,10 @@ static void test_bad(void **state)
 			"config.json:1:25: linux.namespaces[0]: type: is missing, expected a string" },
 		{ "{\"linux\":{\"namespaces\":[{\"type\":1}]}}",
 			"config.json:1:33: linux.namespaces[0].type: is a number, expected a string" },
+		{ "{\"linux\":{\"netDevices\":[\"eth0\"]}}",
+			"config.json:1:24: linux.netDevices: is an array, expected an object of objects" },
+		{ "{\"linux\":{\"netDevices\":{\"eth0\":\"eth0\"}}}",
+			"config.json:1:32: linux.netDevices.eth0: is a string, expected an object" },
 		{ "{\"linux\":{},\"linux\":{}}", "config.json:1:13: linux: is there twice, expected once" },
 		{ "{\"annotations\":{\"run.oci.handler\":null}}",
 			"config.json:1:35: annotations.run.oci.handler: is null, expected a string" },
@@ -135,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_all),
+		cmocka_unit_test(test_net_devices),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_annotations),
 		cmocka_unit_test(test_large),
