@@ -14,6 +14,17 @@
 
 #include "base/cleanup.h"
 
+/* Not ours alone, as what lies below is: whatever the umask, others find their way through. */
+static int make_parent(const char *path, struct error *err)
+{
+	if (mkdir(path, 0700) < 0)
+		return errno == EEXIST ? 0 : error_set(err, errno, "make directory %s", path);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fchmod(fd, 0755) < 0)
+		return error_set(err, errno, "make directory %s", path);
+	return 0;
+}
+
 static int make_parents(const char *path, struct error *err)
 {
 	char part[PATH_MAX];
@@ -22,8 +33,9 @@ static int make_parents(const char *path, struct error *err)
 
 	for (char *p = strchr(part + 1, '/'); p; p = strchr(p + 1, '/')) {
 		*p = '\0';
-		if (mkdir(part, 0755) < 0 && errno != EEXIST)
-			return error_set(err, errno, "make directory %s", part);
+		int r = make_parent(part, err);
+		if (r < 0)
+			return r;
 		*p = '/';
 	}
 	return 0;

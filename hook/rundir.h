@@ -13,8 +13,8 @@
 #define RUNDIR_KEY_SIZE 17 /* 16 hexadecimal digits and a NUL */
 
 /*
- * Opens a directory of ours (made, with its parents, where it is missing): no symlink, owned by us, mode 0700, whatever
- * was planted there before (-EPERM). *ret_fd is the caller's.
+ * Opens a directory of ours (made, where it is missing, with mode 0700, and its parents with 0755): no symlink, owned
+ * by us, writable by nobody else, whatever was planted there before (-EPERM). *ret_fd is the caller's.
  */
 int rundir_open(const char *path, int *ret_fd, struct error *err);
 

@@ -62,6 +62,29 @@ static void opens_only_a_directory_of_ours(void **state)
 	assert_int_equal(none, -7);
 }
 
+/* A proxy's user has to get through to its home; what was there before keeps its mode. */
+static void makes_parents_that_others_can_pass(void **state)
+{
+	static const struct {
+		const char *name;
+		mode_t mode;
+	} rows[] = { { "there", 0750 }, { "there/a", 0755 }, { "there/a/b", 0755 }, { "there/a/b/c", 0700 } };
+	char path[256];
+	struct stat st;
+	_cleanup_close_ int fd = -1;
+
+	assert_return_code(mkdir("there", 0750), 0);
+	(void) snprintf(path, sizeof(path), "%s/there/a/b/c", (char *) *state);
+	mode_t before = umask(077);
+	int r = rundir_open(path, &fd, NULL);
+	(void) umask(before);
+	assert_int_equal(r, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		assert_return_code(stat(rows[i].name, &st), 0);
+		assert_int_equal(st.st_mode & 07777, rows[i].mode);
+	}
+}
+
 static void writes_the_link_into_the_lock(void **state)
 {
 	_cleanup_close_ int dir = -1, lock = -1;
@@ -115,6 +138,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(opens_only_a_directory_of_ours, enter, leave),
+		cmocka_unit_test_setup_teardown(makes_parents_that_others_can_pass, enter, leave),
 		cmocka_unit_test_setup_teardown(writes_the_link_into_the_lock, enter, leave),
 		cmocka_unit_test_setup_teardown(locks_the_file_that_has_the_name, enter, leave),
 	};
