@@ -86,6 +86,14 @@ def wait_for(predicate, files=(), timeout=5.0):
                 poll.unregister(fd)
 
 
+def readable(files, deadline):
+    """Until one of them has something to read, or the deadline. Has one?"""
+    poll = select.poll()  # select(2) ends at descriptor 1024
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return bool(poll.poll(max(0, deadline - time.monotonic()) * 1000))
+
+
 def wait_ended(pids, timeout=5.0):
     """Until all of these processes have ended. Those that have not."""
     deadline = time.monotonic() + timeout
@@ -95,7 +103,7 @@ def wait_ended(pids, timeout=5.0):
             fd = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
-        if not select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]:
+        if not readable([fd], deadline):
             left.append(pid)
         os.close(fd)
     return left
@@ -221,9 +229,11 @@ class Station:
 
 class World:
     def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="oci-egress-test-")
         os.umask(0o022)
+        self.dir = tempfile.mkdtemp(prefix="oci-egress-test-")
         os.chmod(self.dir, 0o711)  # external proxies run as somebody else
+        # In memory, as /run is; but what is in /dev/shm can be without set-user-ID.
+        self.volatile = tempfile.mkdtemp(prefix="oci-egress-test-", dir="/dev/shm" if os.path.ismount("/dev/shm") else self.dir)
         self.containers = []
         self.stations = []
         try:
@@ -236,7 +246,8 @@ class World:
         return os.path.join(self.dir, *names)
 
     def build(self):
-        self.policies, self.run, self.log, self.state = (self.path(n) for n in ("policies", "run", "log", "state"))
+        self.policies, self.log, self.state = (self.path(n) for n in ("policies", "log", "state"))
+        self.run = os.path.join(self.volatile, "run")
         os.mkdir(self.policies, 0o755)
         for link in LINKS:
             self.policy(link, {**POLICY, "link": link})
@@ -448,7 +459,7 @@ class World:
             with Watch(self.run) as watch:
                 now = self.left(files)
                 if now:  # not gone between looking and watching
-                    select.select(fds + [watch], [], [], remaining)
+                    readable(fds + [watch], deadline)
             for fd in fds:
                 os.close(fd)
 
@@ -473,7 +484,8 @@ class World:
             wait_ended(leftover)
         for station in self.stations:
             station.close()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        for directory in (self.volatile, self.dir):
+            shutil.rmtree(directory, ignore_errors=True)
 
     def __enter__(self):
         return self
@@ -538,7 +550,7 @@ class Runtime:
         self.world, self.name = world, name
         if not shutil.which(name):
             raise unittest.SkipTest(f"no {name}")
-        self.root = world.path("root-" + name)
+        self.root = os.path.join(world.volatile, "root-" + name)
 
     def command(self, *argv):
         command = [self.name, "--root", self.root]
@@ -586,7 +598,7 @@ class Talk:
     def receive(self, command="", timeout=30.0):
         deadline = time.monotonic() + timeout
         while b"\n" not in self.buffer:
-            if not select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
+            if not readable([self.process.stdout], deadline):
                 raise AssertionError(f"no answer to {command!r} after {timeout} s: {self.complaint()}")
             data = os.read(self.process.stdout.fileno(), 1 << 20)
             if not data:
