@@ -21,6 +21,11 @@ FIELDS = ("Umask", "SigBlk", "SigIgn", "SigCgt", "CapInh", "CapPrm", "CapEff", "
 # Limits that do no harm to what we do; and the one that may be larger than it was for another caller.
 LEFT_ALONE = ("Max locked memory", "Max msgqueue size", "Max pending signals", "Max open files")
 
+# Of a hook: what C libraries and others read from it.
+ENVIRONMENT = ["https_proxy=http://198.51.100.20:80", "no_proxy=*", "OCI_EGRESS_POLICY=nothing", "CARES_SERVERS=203.0.113.7",
+               "HOSTS_FILE=/tmp/h", "RES_OPTIONS=debug", "LOCALDOMAIN=evil.test", "GLIBC_TUNABLES=glibc.malloc.tcache_count=65535",
+               "LD_LIBRARY_PATH=.", "GCONV_PATH=."]
+
 
 def read(pid, name):
     with open(f"/proc/{pid}/{name}", encoding="latin-1") as file:
@@ -125,6 +130,36 @@ class Callers(CallerTest):
                 for role, fields in calm.items():
                     for field, value in fields.items():
                         self.assertEqual(births[role][field], value, f"{role}: {field}")
+
+    # -- through a runtime
+
+    @harness.each_runtime
+    def test_what_they_are(self, runtime):
+        """Keeper and worker have what they were given, and the program has nothing of ours."""
+        def edit(config):
+            config["hooks"]["createRuntime"][0]["env"] = ENVIRONMENT
+        with runtime.start(harness.Bundle(self.world, edit=edit)) as container:
+            self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
+            self.assertEqual(container.ask("fetch other.test:443")["status"], 403)
+            for role in ("keeper", "worker"):
+                pid = container.keeper()[role][0]
+                self.assertEqual(read(pid, "environ"), "", role)
+                self.assertEqual(os.readlink(f"/proc/{pid}/fd/0"), "/dev/null", role)
+            self.check_worker(container.keeper()["worker"][0])
+            self.assertEqual(sorted(os.listdir(f"/proc/{container.pid}/fd"), key=int), ["0", "1", "2"])
+            self.assertEqual(container.status("TracerPid"), "0")
+            for line in read(container.pid, "maps").splitlines():
+                self.assertFalse(line.split()[1].startswith("rwx"), f"a mapping that we left: {line}")
+
+    def check_worker(self, pid):
+        status = {key: value.strip() for key, value in (line.split(":", 1) for line in read(pid, "status").splitlines())}
+        self.assertEqual(int(status["CapEff"], 16) | int(status["CapPrm"], 16), 0)
+        self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+        self.assertEqual(int(status["Umask"], 8) & 0o77, 0o77)
+        self.assertGreaterEqual(min(map(int, status["Uid"].split())), 0x70000000)
+        self.assertEqual(os.listdir(f"/proc/{pid}/root/"), [], "the worker's root is empty")
+
+    # -- without one
 
     def test_closed_stdio(self):
         for n in range(8):

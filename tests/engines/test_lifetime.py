@@ -176,20 +176,6 @@ class Lifetime(WorldTest):
         self.assertEqual(container.ask("env")["env"].count("OCI_EGRESS=1"), 1)
         self.assertEqual(container.status("Seccomp_filters"), "1")
 
-    @each_runtime
-    def test_poststop_is_idempotent(self, runtime):
-        container = self.start(runtime, "veth")
-        for name in (container.id, "never-was"):
-            state = json.dumps({"ociVersion": "1.0.2", "id": name, "status": "stopped", "bundle": container.bundle.dir})
-            for _ in range(2):
-                done = self.hook("poststop", state)
-                self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertTrue(container.ask("fetch allowed.test:443")["ok"], "it runs still: poststop is only a hint")
-
-    def hook(self, stage, state, **kw):
-        command = self.world.host.enter(harness.PROGRAM, *self.world.hook_args(stage)[1:])
-        return subprocess.run(command, input=state, capture_output=True, text=True, timeout=60, check=False, **kw)
-
     # -- many
 
     @each_link
