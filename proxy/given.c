@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "proxy/hostsfile.h"
 #include "proxy/resolvconf.h"
 #include "proxy/worker.h"
 

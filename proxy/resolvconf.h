@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's name servers and its hosts file, read from text that reached us by descriptor (resolv.conf(5), hosts(5)).
- */
+/* The host's name servers, read from text that reached us by descriptor, resolv.conf(5). */
 #pragma once
 
 #include <stddef.h>
 
 #include "base/address.h"
-#include "base/host.h"
 
 #define RESOLVCONF_SIZE_MAX (4u << 20)
-#define RESOLVCONF_SERVERS_MAX 3       /* MAXNS of resolv.conf(5) */
-#define HOSTSFILE_SIZE_MAX (16u << 20) /* the block lists that some keep in it have 2 MiB and more */
+#define RESOLVCONF_SERVERS_MAX 3 /* MAXNS of resolv.conf(5) */
 
 /* A name server; scope is the text behind '%' of a link-local address, empty elsewhere. */
 struct resolvconf_server {
@@ -20,9 +17,3 @@ struct resolvconf_server {
 
 /* The first servers of the `nameserver` lines; 127.0.0.1 where there is none. Returns their number, at least 1. */
 size_t resolvconf_servers(const char *text, size_t len, struct resolvconf_server servers[RESOLVCONF_SERVERS_MAX]);
-
-/*
- * The addresses that a hosts file gives to exactly this canonical name (ASCII case and one trailing dot apart), at most
- * max, doubles once. Lines with an address that is not canonical text are passed over.
- */
-size_t hostsfile_lookup(const char *text, size_t len, const struct host *host, struct address *addresses, size_t max);

@@ -4,16 +4,22 @@
 #include <ares.h>
 #include <arpa/nameser.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "proxy/hostsfile.h"
 #include "proxy/resolvconf.h"
 
 #define TRY_TIMEOUT_MS 2000 /* of the first round of servers; c-ares doubles it each round */
@@ -22,20 +28,75 @@
 struct resolver {
 	ares_channel channel;
 	int epoll; /* of c-ares' sockets */
-	const char *hosts;
-	size_t hosts_len;
-	unsigned n_lookups;
+	struct hostsfile *hosts;
+	unsigned n_questions;
+	TAILQ_HEAD(questions, question) questions;
 };
 
 /* One name in flight. Lives until both queries have ended, whoever still waits for it. */
-struct lookup {
+struct question {
+	TAILQ_ENTRY(question) entry;
 	struct resolver *resolver;
-	resolver_done *done; /* NULL: nobody waits any more */
-	void *arg;
+	char name[HOST_NAME_MAX_LEN + 1];
+	TAILQ_HEAD(lookups, lookup) lookups;
 	int pending; /* queries */
 	int status;  /* the most telling failure of a query */
 	size_t n;
 	struct address addresses[RESOLVER_ADDRESSES_MAX];
+};
+
+/* One who waits. */
+struct lookup {
+	TAILQ_ENTRY(lookup) entry;
+	struct question *question;
+	resolver_done *done;
+	void *arg;
+};
+
+/* -- sockets -- */
+
+/* c-ares would make them non-blocking by F_SETFL, which also takes O_APPEND off a log: the sandbox has it not. */
+static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
+{
+	(void) arg;
+	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+	int on = 1;
+	if (fd >= 0 && type == SOCK_STREAM)
+		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return fd;
+}
+
+static int close_socket(ares_socket_t fd, void *arg)
+{
+	(void) arg;
+	return close(fd);
+}
+
+static int connect_socket(ares_socket_t fd, const struct sockaddr *address, ares_socklen_t len, void *arg)
+{
+	(void) arg;
+	return connect(fd, address, len);
+}
+
+static ares_ssize_t receive(
+	ares_socket_t fd, void *bytes, size_t size, int flags, struct sockaddr *from, ares_socklen_t *len, void *arg)
+{
+	(void) arg;
+	return recvfrom(fd, bytes, size, flags, from, len);
+}
+
+static ares_ssize_t send_vector(ares_socket_t fd, const struct iovec *vector, int n, void *arg)
+{
+	(void) arg;
+	return writev(fd, vector, n);
+}
+
+static const struct ares_socket_functions socket_functions = {
+	.asocket = open_socket,
+	.aclose = close_socket,
+	.aconnect = connect_socket,
+	.arecvfrom = receive,
+	.asendv = send_vector,
 };
 
 static void on_socket_state(void *arg, ares_socket_t sock, int readable, int writable)
@@ -86,6 +147,8 @@ int resolver_new(struct resolver **ret, struct error *err)
 		free(resolver);
 		return error_say(err, ENOMEM, "c-ares: %s", ares_strerror(status));
 	}
+	ares_set_socket_functions(resolver->channel, &socket_functions, NULL);
+	TAILQ_INIT(&resolver->questions);
 	*ret = resolver;
 	return 0;
 }
@@ -96,6 +159,7 @@ void resolver_free(struct resolver *resolver)
 		return;
 	ares_destroy(resolver->channel);
 	close(resolver->epoll);
+	hostsfile_free(resolver->hosts);
 	free(resolver);
 }
 
@@ -117,9 +181,7 @@ int resolver_configure(struct resolver *resolver, const char *resolvconf, size_t
 	if (status != ARES_SUCCESS)
 		return error_say(err, EINVAL, "name servers %s: %s", buf, ares_strerror(status));
 
-	resolver->hosts = hosts;
-	resolver->hosts_len = hosts_len;
-	return 0;
+	return hosts ? hostsfile_new(hosts, hosts_len, &resolver->hosts, err) : 0;
 }
 
 int resolver_fd(const struct resolver *resolver)
@@ -150,15 +212,15 @@ void resolver_process(struct resolver *resolver)
 		ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 }
 
-static void add_address(struct lookup *lookup, sa_family_t family, const void *bytes)
+static void add_address(struct question *question, sa_family_t family, const void *bytes)
 {
 	struct address address = { .family = family };
 	memcpy(address.bytes, bytes, family == AF_INET ? 4 : 16);
-	for (size_t i = 0; i < lookup->n; i++)
-		if (address_equal(&lookup->addresses[i], &address))
+	for (size_t i = 0; i < question->n; i++)
+		if (address_equal(&question->addresses[i], &address))
 			return;
-	if (lookup->n < RESOLVER_ADDRESSES_MAX)
-		lookup->addresses[lookup->n++] = address;
+	if (question->n < RESOLVER_ADDRESSES_MAX)
+		question->addresses[question->n++] = address;
 }
 
 static enum reason failure_reason(int status)
@@ -176,23 +238,29 @@ static enum reason failure_reason(int status)
 	}
 }
 
-static void note_failure(struct lookup *lookup, int status)
+static void note_failure(struct question *question, int status)
 {
 	/* that a name has no record of one family says less than that the servers fail for the other */
-	if (lookup->status == ARES_SUCCESS || failure_reason(lookup->status) == REASON_RESOLVE_FAILED)
-		lookup->status = status;
+	if (question->status == ARES_SUCCESS || failure_reason(question->status) == REASON_RESOLVE_FAILED)
+		question->status = status;
 }
 
-static void end_query(struct lookup *lookup)
+/* Nobody who is told may come to wait here again: the question is off the list, and gone when all have been told. */
+static void end_query(struct question *question)
 {
-	if (--lookup->pending > 0)
+	if (--question->pending > 0)
 		return;
-	lookup->resolver->n_lookups--;
-	if (lookup->done && lookup->n > 0)
-		lookup->done(lookup->arg, REASON_NONE, lookup->addresses, lookup->n);
-	else if (lookup->done)
-		lookup->done(lookup->arg, failure_reason(lookup->status), NULL, 0);
-	free(lookup);
+	question->resolver->n_questions--;
+	TAILQ_REMOVE(&question->resolver->questions, question, entry);
+	enum reason reason = question->n > 0 ? REASON_NONE : failure_reason(question->status);
+	for (struct lookup *lookup; (lookup = TAILQ_FIRST(&question->lookups));) {
+		resolver_done *done = lookup->done;
+		void *arg = lookup->arg;
+		TAILQ_REMOVE(&question->lookups, lookup, entry);
+		free(lookup);
+		done(arg, reason, question->n > 0 ? question->addresses : NULL, question->n);
+	}
+	free(question);
 }
 
 /* Half of the room for each family, so that neither crowds the other out. */
@@ -200,34 +268,34 @@ static void end_query(struct lookup *lookup)
 
 static void on_a(void *arg, int status, int timeouts, unsigned char *answer, int len)
 {
-	struct lookup *lookup = arg;
+	struct question *question = arg;
 	struct ares_addrttl records[FAMILY_MAX];
 	int n = FAMILY_MAX;
 	(void) timeouts;
 	if (status == ARES_SUCCESS)
 		status = ares_parse_a_reply(answer, len, NULL, records, &n);
 	if (status != ARES_SUCCESS)
-		note_failure(lookup, status);
+		note_failure(question, status);
 	else
 		for (int i = 0; i < n; i++)
-			add_address(lookup, AF_INET, &records[i].ipaddr);
-	end_query(lookup);
+			add_address(question, AF_INET, &records[i].ipaddr);
+	end_query(question);
 }
 
 static void on_aaaa(void *arg, int status, int timeouts, unsigned char *answer, int len)
 {
-	struct lookup *lookup = arg;
+	struct question *question = arg;
 	struct ares_addr6ttl records[FAMILY_MAX];
 	int n = FAMILY_MAX;
 	(void) timeouts;
 	if (status == ARES_SUCCESS)
 		status = ares_parse_aaaa_reply(answer, len, NULL, records, &n);
 	if (status != ARES_SUCCESS)
-		note_failure(lookup, status);
+		note_failure(question, status);
 	else
 		for (int i = 0; i < n; i++)
-			add_address(lookup, AF_INET6, &records[i].ip6addr);
-	end_query(lookup);
+			add_address(question, AF_INET6, &records[i].ip6addr);
+	end_query(question);
 }
 
 static bool find_in_hosts(struct resolver *resolver, const struct host *host, resolver_done *done, void *arg)
@@ -235,10 +303,45 @@ static bool find_in_hosts(struct resolver *resolver, const struct host *host, re
 	struct address addresses[RESOLVER_ADDRESSES_MAX];
 	size_t n = 0;
 	if (resolver->hosts)
-		n = hostsfile_lookup(resolver->hosts, resolver->hosts_len, host, addresses, ARRAY_SIZE(addresses));
+		n = hostsfile_find(resolver->hosts, host, addresses, ARRAY_SIZE(addresses));
 	if (n > 0)
 		done(arg, REASON_NONE, addresses, n);
 	return n > 0;
+}
+
+static struct question *find_question(struct resolver *resolver, const struct host *host)
+{
+	struct question *question;
+	TAILQ_FOREACH(question, &resolver->questions, entry)
+	if (strcmp(question->name, host->name) == 0)
+		return question;
+	return NULL;
+}
+
+/* In flight when ask() has been called. */
+static struct question *add_question(struct resolver *resolver, const struct host *host)
+{
+	struct question *question =
+		resolver->n_questions < RESOLVER_QUESTIONS_MAX ? calloc(1, sizeof(*question)) : NULL;
+	if (!question)
+		return NULL;
+	*question = (struct question){ .resolver = resolver, .pending = 3 };
+	memcpy(question->name, host->name, sizeof(question->name));
+	TAILQ_INIT(&question->lookups);
+	TAILQ_INSERT_TAIL(&resolver->questions, question, entry);
+	resolver->n_questions++;
+	return question;
+}
+
+/* The third pending "query" is this function: both others may end before it does. Returns whether they have. */
+static bool ask(struct question *question)
+{
+	ares_channel channel = question->resolver->channel;
+	ares_query(channel, question->name, ns_c_in, ns_t_a, on_a, question);
+	ares_query(channel, question->name, ns_c_in, ns_t_aaaa, on_aaaa, question);
+	bool ended = question->pending == 1;
+	end_query(question);
+	return ended;
 }
 
 void resolver_start(
@@ -248,26 +351,28 @@ void resolver_start(
 	if (find_in_hosts(resolver, host, done, arg))
 		return;
 
-	struct lookup *lookup = resolver->n_lookups < RESOLVER_LOOKUPS_MAX ? calloc(1, sizeof(*lookup)) : NULL;
-	if (!lookup) {
+	struct question *question = find_question(resolver, host);
+	bool is_new = !question;
+	struct lookup *lookup = malloc(sizeof(*lookup));
+	if (lookup && is_new)
+		question = add_question(resolver, host);
+	if (!lookup || !question) {
+		free(lookup);
 		done(arg, REASON_LIMIT_RESOURCES, NULL, 0);
 		return;
 	}
-	*lookup = (struct lookup){ .resolver = resolver, .done = done, .arg = arg, .pending = 3 };
-	resolver->n_lookups++;
-	*ret_lookup = lookup;
-
-	/* the third pending "query" is this function: both others may end before it does */
-	ares_query(resolver->channel, host->name, ns_c_in, ns_t_a, on_a, lookup);
-	ares_query(resolver->channel, host->name, ns_c_in, ns_t_aaaa, on_aaaa, lookup);
-	if (lookup->pending == 1)
-		*ret_lookup = NULL;
-	end_query(lookup);
+	*lookup = (struct lookup){ .question = question, .done = done, .arg = arg };
+	TAILQ_INSERT_TAIL(&question->lookups, lookup, entry);
+	if (!is_new || !ask(question))
+		*ret_lookup = lookup;
 }
 
 size_t resolver_cancel(struct lookup *lookup, struct address addresses[RESOLVER_ADDRESSES_MAX])
 {
-	lookup->done = NULL;
-	memcpy(addresses, lookup->addresses, lookup->n * sizeof(addresses[0]));
-	return lookup->n;
+	const struct question *question = lookup->question;
+	size_t n = question->n;
+	memcpy(addresses, question->addresses, n * sizeof(addresses[0]));
+	TAILQ_REMOVE(&lookup->question->lookups, lookup, entry);
+	free(lookup);
+	return n;
 }

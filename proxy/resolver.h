@@ -2,6 +2,11 @@
 /*
  * Names to addresses, without blocking: the host's hosts file first, else A and AAAA records of exactly this name, no
  * search list, no other source. c-ares is called here and nowhere else.
+ *
+ * A name that is asked for already is not asked for again: who looks it up meanwhile waits for the same answer. So of
+ * one question there is never more than one id to be guessed, however often a client asks for the name (RFC 5452
+ * section 5). c-ares 1.18 has one UDP socket per server, from a random port, and a new one when no query is left:
+ * questions that are open together share the port, but an answer must fit id and question of one of them.
  */
 #pragma once
 
@@ -14,7 +19,7 @@
 
 #define RESOLVER_ADDRESSES_MAX \
 	16 /* of one name; what a hostile answer has beyond is never looked at, so never dialled */
-#define RESOLVER_LOOKUPS_MAX 256 /* names asked for at a time */
+#define RESOLVER_QUESTIONS_MAX 256 /* names asked for at a time */
 
 struct resolver;
 struct lookup;
@@ -26,7 +31,7 @@ struct lookup;
 int resolver_new(struct resolver **ret, struct error *err);
 void resolver_free(struct resolver *resolver);
 
-/* From resolv.conf and hosts text, which must stay; NULL: there is none. */
+/* Once, from resolv.conf and hosts text, which must stay; NULL: there is none. */
 int resolver_configure(struct resolver *resolver, const char *resolvconf, size_t resolvconf_len, const char *hosts,
 	size_t hosts_len, struct error *err);
 

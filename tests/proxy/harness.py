@@ -26,7 +26,8 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 
 F_ADD_SEALS, SEALS = 1033, 0xf
 FD_LISTENER, FD_IMAGE, FD_LOG, FD_RESOLV_CONF, FD_HOSTS, FD_SCOREBOARD, FD_CHANNEL, FD_ROOT, FD_CONTAINER = range(3, 12)
-CHANNEL_READY, CHANNEL_PROBE_ACK, CHANNEL_PROBED, CHANNEL_LOG_FULL, CHANNEL_PROBE, CHANNEL_LOG = range(1, 7)
+CHANNEL_READY, CHANNEL_PROBE_ACK, CHANNEL_PROBED, CHANNEL_LOG_FULL, CHANNEL_PROBE, CHANNEL_LOG, CHANNEL_LISTEN = range(1, 8)
+LISTENER_CLOSED = 3
 
 PROXY = '198.18.0.2'
 SERVED = '198.51.100.7'    # origins listen here
@@ -80,10 +81,9 @@ class Names:
     """A name server on 127.0.0.1:53. answers: name -> list of addresses, an rcode, or None (silence)."""
 
     def __init__(self):
-        self.answers, self.asked = {}, []
+        self.answers, self.asked, self.held = {}, [], []
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(('127.0.0.1', 53))
-        self.hold = None
         threading.Thread(target=self.serve, daemon=True).start()
 
     @staticmethod
@@ -101,20 +101,32 @@ class Names:
             self.asked.append(name)
             answer = self.answers.get(name.lower(), 3)
             if answer is None:
-                continue
-            if isinstance(answer, bytes):
-                self.sock.sendto(query[:2] + answer, client)
-                continue
-            rcode = answer if isinstance(answer, int) else 0
-            records = b''
-            n = 0
-            for address in answer if isinstance(answer, list) else []:
-                family = socket.AF_INET6 if ':' in address else socket.AF_INET
-                if kind == (28 if family == socket.AF_INET6 else 1):
-                    data = socket.inet_pton(family, address)
-                    records += b'\xc0\x0c' + struct.pack('!HHIH', kind, 1, 60, len(data)) + data
-                    n += 1
-            self.sock.sendto(query[:2] + struct.pack('!HHHHH', 0x8180 | rcode, 1, n, 0, 0) + question + records, client)
+                self.held.append((query, client))
+            else:
+                self.reply(query, client, answer)
+
+    def release(self, name, answer):
+        """Answers what was asked of this name in silence."""
+        held, self.held = self.held, []
+        for query, client in held:
+            if self.question(query)[0] == name:
+                self.reply(query, client, answer)
+
+    def reply(self, query, client, answer):
+        name, kind, question = self.question(query)
+        if isinstance(answer, bytes):
+            self.sock.sendto(query[:2] + answer, client)
+            return
+        rcode = answer if isinstance(answer, int) else 0
+        records = b''
+        n = 0
+        for address in answer if isinstance(answer, list) else []:
+            family = socket.AF_INET6 if ':' in address else socket.AF_INET
+            if kind == (28 if family == socket.AF_INET6 else 1):
+                data = socket.inet_pton(family, address)
+                records += b'\xc0\x0c' + struct.pack('!HHIH', kind, 1, 60, len(data)) + data
+                n += 1
+        self.sock.sendto(query[:2] + struct.pack('!HHHHH', 0x8180 | rcode, 1, n, 0, 0) + question + records, client)
 
 
 class Origin:

@@ -55,61 +55,10 @@ static void test_servers(void **state)
 		assert_string_equal(servers(rows[i].text), rows[i].servers);
 }
 
-static const char *lookup(const char *text, const char *name, size_t max)
-{
-	static char buf[512];
-	struct host host;
-	struct address found[8];
-	size_t len = strlen(text);
-	assert_null(host_parse(name, strlen(name), &host));
-	size_t n = hostsfile_lookup(guarded(text, len), len, &host, found, max);
-	buf[0] = '\0';
-	for (size_t i = 0; i < n; i++) {
-		char address[ADDRESS_TEXT_MAX];
-		address_format(&found[i], address);
-		strcat(strcat(buf, i ? " " : ""), address);
-	}
-	return buf;
-}
-
-static void test_hosts(void **state)
-{
-	(void) state;
-	static const char hosts[] = "127.0.0.1 localhost\n"
-				    "198.51.100.1\ta.test alias.test # b.test\n"
-				    "#198.51.100.2 b.test\n"
-				    "2001:db8::1 A.TEST.\n"
-				    "198.51.100.1 a.test\n"
-				    "198.51.100.03 c.test\n"
-				    "fe80::1%lo c.test\n"
-				    "198.51.100.4\n"
-				    "c.test\n"
-				    "198.51.100.5 last.test";
-	static const struct {
-		const char *name;
-		const char *addresses;
-	} rows[] = {
-		{ "a.test", "198.51.100.1 2001:db8::1" },
-		{ "A.test.", "198.51.100.1 2001:db8::1" },
-		{ "alias.test", "198.51.100.1" },
-		{ "b.test", "" },
-		{ "c.test", "" },
-		{ "test", "" },
-		{ "x.a.test", "" },
-		{ "localhost", "127.0.0.1" },
-		{ "last.test", "198.51.100.5" },
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		assert_string_equal(lookup(hosts, rows[i].name, 8), rows[i].addresses);
-	assert_string_equal(lookup(hosts, "a.test", 1), "198.51.100.1");
-	assert_string_equal(lookup("", "a.test", 8), "");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_servers),
-		cmocka_unit_test(test_hosts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

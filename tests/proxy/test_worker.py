@@ -26,6 +26,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         NAMES.answers.clear()
         NAMES.asked.clear()
+        NAMES.held.clear()
         NAMES.answers['origin.test'] = [SERVED]
         self.origin = Origin()
         self.target = f'origin.test:{self.origin.port}'
@@ -355,20 +356,61 @@ class Names(Case):
         self.assertEqual(answer.split(b' ')[1], b'502')
         self.assertEqual(self.worker.line()['reason'], 'connect-unreachable')
 
+    def leave(self, sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        sock.close()
+        self.assertEqual(self.worker.line()['reason'], 'client-closed')
+
     def test_a_client_that_leaves_during_the_look_up(self):
         self.start(['*.some.test'], limits={'resolve_timeout_ms': 1000})
-        NAMES.answers['silent.some.test'] = None
-        for _ in range(20):
+        for i in range(20):
+            name = f'silent{i}.some.test'
+            NAMES.answers[name] = None
             sock = self.worker.connect()
-            sock.sendall(connect_request('silent.some.test:443'))
-            while 'silent.some.test' not in NAMES.asked:
+            sock.sendall(connect_request(f'{name}:443'))
+            while name not in NAMES.asked:
                 pass
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-            sock.close()
-            self.assertEqual(self.worker.line()['reason'], 'client-closed')
-            NAMES.asked.clear()
-        NAMES.answers['silent.some.test'] = ['127.0.0.1']
-        self.refused('silent.some.test:443', 403, 'address-forbidden', 'denied')
+            self.leave(sock)
+        NAMES.answers['loud.some.test'] = ['127.0.0.1']
+        self.refused('loud.some.test:443', 403, 'address-forbidden', 'denied')
+
+    def test_a_name_is_asked_for_once_at_a_time(self):
+        """Whoever asks meanwhile waits for the same answer; one who leaves takes it from nobody."""
+        self.start(['slow.test'])
+        NAMES.answers['slow.test'] = None
+        clients = []
+        for _ in range(100):
+            clients.append(self.worker.connect())
+            clients[-1].sendall(connect_request('slow.test:443'))
+        self.refused('evil.test:443', 403, 'not-listed', 'denied')  # by now it has read what came before
+        for i in (99, 50, 0):
+            self.leave(clients.pop(i))
+        self.assertEqual(NAMES.asked, ['slow.test'] * 2)  # A and AAAA
+        NAMES.release('slow.test', ['127.0.0.1'])
+        for client in clients:
+            self.assertEqual(read_head(client)[0], 403)
+            client.close()
+            self.assertEqual(self.worker.line()['reason'], 'address-forbidden')
+        NAMES.answers['slow.test'] = ['10.0.0.1']
+        self.refused('slow.test:443', 403, 'address-forbidden', 'denied')
+        self.assertEqual(len(NAMES.asked), 4)  # no answer is kept
+
+    def test_a_look_up_that_all_have_left(self):
+        self.start(['slow.test'])
+        NAMES.answers['slow.test'] = None
+        for _ in range(3):
+            client = self.worker.connect()
+            client.sendall(connect_request('slow.test:443'))
+            while len(NAMES.asked) < 2:
+                pass
+            self.leave(client)
+        last = self.worker.connect()
+        last.sendall(connect_request('slow.test:443'))
+        self.refused('evil.test:443', 403, 'not-listed', 'denied')
+        NAMES.release('slow.test', ['127.0.0.1'])
+        self.assertEqual(read_head(last)[0], 403)
+        last.close()
+        self.assertEqual(len(NAMES.asked), 2)
 
 
 class Origins(Case):
