@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/io.h"
 #include "base/text.h"
 #include "proxy/channel.h"
 
@@ -37,7 +36,7 @@ struct access_log {
 	STAILQ_HEAD(lines, line) queue;
 };
 
-/* Not fstat(2): glibc makes newfstatat(2) of it, a call that could also name a path. 0: not a file that grows. */
+/* Only outside of the sandbox, which has no lseek(2). 0: not a file that grows. */
 static uint64_t file_size(int fd)
 {
 	off_t end = lseek(fd, 0, SEEK_END);
@@ -128,7 +127,7 @@ static void enqueue(struct access_log *log, const char *bytes, size_t len)
 static void say_full(struct access_log *log)
 {
 	const struct channel_message message = { .type = CHANNEL_LOG_FULL };
-	log->full = io_send(log->channel, &message, sizeof(message), NULL, 0) == 0;
+	log->full = channel_send(log->channel, &message);
 }
 
 static bool has_room(const struct access_log *log, size_t len)
@@ -148,14 +147,14 @@ static void write_line(struct access_log *log, const char *bytes, size_t len)
 	enqueue(log, bytes, len);
 }
 
-void access_log_exchange(struct access_log *log, int fd)
+void access_log_exchange(struct access_log *log, int fd, uint64_t size)
 {
 	if (log->owns_fd)
 		close(log->fd);
 	log->fd = fd;
 	log->owns_fd = true;
 	log->full = log->torn = false;
-	log->size = file_size(fd);
+	log->size = size;
 	while (!log->full) {
 		const struct line *next = STAILQ_FIRST(&log->queue);
 		if (!next)

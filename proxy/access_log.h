@@ -44,8 +44,8 @@ void access_log_write(struct access_log *log, const struct access_entry *entry);
 /* Says that no connections are accepted for now, REASON_LIMIT_*. */
 void access_log_write_pause(struct access_log *log, enum reason reason);
 
-/* Goes on with the next log, which belongs to the log from now on. */
-void access_log_exchange(struct access_log *log, int fd);
+/* Goes on with the next file, which has size bytes and belongs to the log from now on. */
+void access_log_exchange(struct access_log *log, int fd, uint64_t size);
 
 /* "denied", "bad-request", "failed" or "allowed". */
 const char *access_verdict(enum reason reason, bool tunnel);

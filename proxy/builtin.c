@@ -90,21 +90,27 @@ int builtin_listen(struct builtin *builtin)
 	if (builtin->channel < 0 || builtin->listening)
 		return 0; /* the next one is started with it */
 	builtin->listening = true;
-	return io_send(builtin->channel, &message, sizeof(message), &listener, 1);
+	int r = io_send(builtin->channel, &message, sizeof(message), &listener, 1);
+	return r == -EPIPE || r == -ECONNRESET ? 0 : r; /* it has just died: again the next one's */
 }
 
 /* The lines that the worker has not written, and an empty board for the next one. */
 static void settle(struct builtin *builtin, enum reason reason)
 {
 	close_channel(builtin);
-	/* A log that is full takes them all the same: there are at most limits.connections of them. */
+	/* At most limits.connections of them go beyond the log's size, once: not again with the next death. */
+	(void) logfile_rotate(&builtin->log, NULL);
 	remains_write(builtin->scoreboard, builtin->image, builtin->id, reason, builtin->log.fd);
+	(void) logfile_rotate(&builtin->log, NULL);
 }
 
 int builtin_on_end(struct builtin *builtin, struct error *err)
 {
 	int status = handle_reap(&builtin->handle);
 	settle(builtin, REASON_WORKER_DIED);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_LISTENER_CLOSED)
+		return error_say(
+			err, ENOTCONN, "the listener was closed from inside the container's network namespace");
 
 	int64_t now = handle_now_ms();
 	builtin->died_ms[builtin->deaths++ % BUILTIN_DEATHS_MAX] = now;
@@ -137,6 +143,13 @@ bool builtin_receive(struct builtin *builtin, struct channel_message *ret)
 	return false;
 }
 
+void builtin_cancel_probe(struct builtin *builtin)
+{
+	const struct channel_message message = { .type = CHANNEL_PROBE, .value = 0 };
+	if (builtin->ready)
+		(void) io_send(builtin->channel, &message, sizeof(message), NULL, 0);
+}
+
 int builtin_probe(struct builtin *builtin, uint16_t source_port)
 {
 	const struct channel_message message = { .type = CHANNEL_PROBE, .value = source_port };
@@ -147,9 +160,10 @@ int builtin_probe(struct builtin *builtin, uint16_t source_port)
 
 void builtin_on_log_full(struct builtin *builtin)
 {
-	const struct channel_message message = { .type = CHANNEL_LOG };
-	if (logfile_rotate(&builtin->log, NULL) > 0)
-		(void) io_send(builtin->channel, &message, sizeof(message), &builtin->log.fd, 1);
+	if (logfile_rotate(&builtin->log, NULL) <= 0)
+		return;
+	const struct channel_message message = { .type = CHANNEL_LOG, .value = logfile_size(&builtin->log) };
+	(void) io_send(builtin->channel, &message, sizeof(message), &builtin->log.fd, 1);
 }
 
 void builtin_stop(struct builtin *builtin)

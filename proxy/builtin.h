@@ -54,7 +54,7 @@ int builtin_listen(struct builtin *builtin);
 
 /*
  * After the worker's end: reaps it and writes the log lines that it owed. 0: it may be started again; -EIO: it has died
- * BUILTIN_DEATHS_MAX times in the window.
+ * BUILTIN_DEATHS_MAX times in the window; -ENOTCONN: its listener is none any more.
  */
 int builtin_on_end(struct builtin *builtin, struct error *err);
 
@@ -63,6 +63,9 @@ bool builtin_receive(struct builtin *builtin, struct channel_message *ret);
 
 /* Announces a connection from this source port. -errno where the worker cannot be told now. */
 int builtin_probe(struct builtin *builtin, uint16_t source_port);
+
+/* Whoever had it announced has gone. */
+void builtin_cancel_probe(struct builtin *builtin);
 
 /* After CHANNEL_LOG_FULL: hands over the next log, where the last is full indeed. */
 void builtin_on_log_full(struct builtin *builtin);

@@ -2,6 +2,7 @@
 /* What keeper and worker say to each other over their SOCK_SEQPACKET pair. The keeper trusts no value in it. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum channel_type {
@@ -12,12 +13,15 @@ enum channel_type {
 	CHANNEL_LOG_FULL,  /* the log has reached its size; a new one, please */
 
 	/* keeper -> worker */
-	CHANNEL_PROBE, /* value: a source port from which one connection is coming that is the hook's */
-	CHANNEL_LOG,   /* with a descriptor: the next log file */
-	CHANNEL_LISTEN, /* with a descriptor: the listener, to a worker that was started without one */
+	CHANNEL_PROBE,  /* value: a source port from which one connection is coming that is the hook's; 0: none is */
+	CHANNEL_LOG,    /* value: bytes in it; with a descriptor: the next log file */
+	CHANNEL_LISTEN, /* with a descriptor: the listener, non-blocking, to a worker that was started without one */
 };
 
 struct channel_message {
 	uint32_t type;
 	uint32_t value;
 };
+
+/* The worker's side, which has no sendmsg(2): whoever may send a descriptor can have the keeper close(2) any socket. */
+bool channel_send(int channel, const struct channel_message *message);

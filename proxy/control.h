@@ -43,7 +43,7 @@ enum control_type {
 	CONTROL_LISTEN, /* descriptor: the listener; no answer */
 };
 
-/* What a namespace's key looks like in file names: decimal digits of a cookie, netns/netns.h. */
+/* What a namespace's key looks like in file names: hexadecimal digits of a cookie, netns/netns.h. */
 #define CONTROL_KEY_MAX 32
 
 enum control_state {

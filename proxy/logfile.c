@@ -52,6 +52,14 @@ static bool is_full(const struct logfile *log)
 	return fstat(log->fd, &st) == 0 && (uint64_t) st.st_size + LINE_ROOM > log->max_bytes && st.st_size > 0;
 }
 
+uint32_t logfile_size(const struct logfile *log)
+{
+	struct stat st;
+	if (fstat(log->fd, &st) < 0 || st.st_size < 0)
+		return 0;
+	return st.st_size < UINT32_MAX ? (uint32_t) st.st_size : UINT32_MAX;
+}
+
 int logfile_rotate(struct logfile *log, struct error *err)
 {
 	if (!is_full(log))

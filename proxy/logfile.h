@@ -25,6 +25,9 @@ int logfile_open(struct logfile *log, int dir, const char *id, uint32_t max_byte
 /* Takes the next file where this one is full, within a line of it. 1: done, fd is a new one; 0: there is room. */
 int logfile_rotate(struct logfile *log, struct error *err);
 
+/* Bytes in the file. */
+uint32_t logfile_size(const struct logfile *log);
+
 /*
  * Removes the oldest logs of the directory that no keeper has open, until all of them together take at most max_bytes.
  */

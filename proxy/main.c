@@ -6,14 +6,12 @@
 #include "base/cleanup.h"
 #include "proxy/init.h"
 #include "proxy/keeper.h"
-#include "proxy/keeper.h"
 #include "proxy/worker.h"
 
 static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } roles[] = {
-	{ "keeper", keeper_main },
 	{ "keeper", keeper_main },
 	{ "worker", worker_main },
 	{ "init", init_main },

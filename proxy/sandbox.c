@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proxy/privilege.h"
+#include "proxy/sanitizer.h"
 #include "proxy/syscalls.h"
 #include "proxy/worker.h"
 
@@ -59,6 +60,9 @@ static int limit(const struct sandbox *sandbox, struct error *err)
 		{ RLIMIT_CORE, 0, "CORE" },
 		{ RLIMIT_NPROC, 0, "NPROC" },
 		{ RLIMIT_MEMLOCK, 0, "MEMLOCK" },
+#ifndef SANITIZED /* whose shadow memory counts */
+		{ RLIMIT_DATA, SANDBOX_MEMORY_MAX, "DATA" },
+#endif
 	};
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
 		struct rlimit rlimit;

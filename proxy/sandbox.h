@@ -6,6 +6,9 @@
 
 #include "base/error.h"
 
+/* RLIMIT_DATA: a hundred thousand tunnels have room in it; more is refused, not taken from the host. */
+#define SANDBOX_MEMORY_MAX (UINT64_C(256) << 20)
+
 struct sandbox {
 	int root;     /* descriptor of an empty directory: fchdir(2), chroot(2) */
 	uint32_t uid; /* and gid; WORKER_UID_BASE and the parent's pid, proxy/worker.h; no supplementary groups */

@@ -11,15 +11,14 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/address.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "oci/image.h"
+#include "proxy/accepting.h"
 #include "proxy/access_log.h"
 #include "proxy/channel.h"
 #include "proxy/conn.h"
@@ -30,9 +29,6 @@
 #include "proxy/scoreboard.h"
 
 #define EVENTS_MAX 64
-#define ACCEPTS_PER_TURN 64
-#define ACCEPT_RETRY_MS 200      /* after EMFILE and its like */
-#define PAUSE_SAY_AGAIN_MS 10000 /* a client that hovers at the limit does not fill the log */
 
 /* A connection's most: two sockets, and a pipe each way while they hold bytes. */
 #define DESCRIPTORS_PER_CONNECTION 6
@@ -46,17 +42,8 @@ struct role {
 	uint16_t external_port;
 };
 
-/* Whether and when new connections are taken. */
-struct accepting {
-	bool paused;
-	int64_t resume_ms;   /* INT64_MAX: when one of ours has ended */
-	int64_t said_ms;     /* when a pause was last logged; 0: never */
-	uint32_t max;        /* connections */
-	uint16_t probe_port; /* of a connection that is the hook's; 0: none is awaited */
-};
-
 struct worker {
-	struct source listener, channel, signal, resolver;
+	struct source channel, signal, resolver;
 	struct accepting accepting;
 	struct conns conns;
 	bool stop;
@@ -197,12 +184,6 @@ static int set_nonblocking(int fd, struct error *err)
 	return 0;
 }
 
-static int listen_on(struct worker *worker, int listener, struct error *err)
-{
-	int r = set_nonblocking(listener, err);
-	return r < 0 ? r : watch(&worker->conns, &worker->listener, SOURCE_LISTENER, listener, err);
-}
-
 static int watch_all(struct worker *worker, const struct role *role, struct error *err)
 {
 	struct conns *conns = &worker->conns;
@@ -211,7 +192,9 @@ static int watch_all(struct worker *worker, const struct role *role, struct erro
 	if (r == 0)
 		r = watch(conns, &worker->signal, SOURCE_SIGNAL, signals, err);
 	if (r == 0 && role->listens)
-		r = listen_on(worker, WORKER_FD_LISTENER, err);
+		r = set_nonblocking(WORKER_FD_LISTENER, err);
+	if (r == 0 && role->listens)
+		r = accepting_start(&worker->accepting, WORKER_FD_LISTENER, err);
 	if (r == 0)
 		r = watch(conns, &worker->resolver, SOURCE_RESOLVER, resolver_fd(conns->resolver), err);
 	if (r == 0 && role->isolated)
@@ -221,105 +204,25 @@ static int watch_all(struct worker *worker, const struct role *role, struct erro
 	return r;
 }
 
-/* -- accepting -- */
-
-static void set_listening(struct worker *worker, bool on)
-{
-	struct epoll_event event = { .events = on ? EPOLLIN : 0u, .data.ptr = &worker->listener };
-	(void) epoll_ctl(worker->conns.epoll, EPOLL_CTL_MOD, worker->listener.fd, &event);
-	worker->accepting.paused = !on;
-}
-
-static void pause_accepting(struct worker *worker, enum reason reason, int64_t resume_ms)
-{
-	struct accepting *accepting = &worker->accepting;
-	int64_t now_ms = worker->conns.now_ms;
-	set_listening(worker, false);
-	accepting->resume_ms = resume_ms;
-	if (accepting->said_ms == 0 || now_ms - accepting->said_ms >= PAUSE_SAY_AGAIN_MS) {
-		access_log_write_pause(worker->conns.log, reason);
-		accepting->said_ms = now_ms;
-	}
-}
-
-static void resume_accepting(struct worker *worker)
-{
-	const struct accepting *accepting = &worker->accepting;
-	bool room = worker->conns.n < accepting->max;
-	bool due = accepting->resume_ms == INT64_MAX || worker->conns.now_ms >= accepting->resume_ms;
-	if (accepting->paused && room && due)
-		set_listening(worker, true);
-}
-
 static void say(uint32_t type, uint32_t value)
 {
 	const struct channel_message message = { .type = type, .value = value };
-	(void) io_send(WORKER_FD_CHANNEL, &message, sizeof(message), NULL, 0);
-}
-
-/* The hook's connection is told by its source port, which it bound before the keeper announced it. */
-static bool is_probe(const struct accepting *accepting, const struct sockaddr_storage *peer)
-{
-	struct address address;
-	uint16_t port;
-	return accepting->probe_port != 0 && address_from_sockaddr((const struct sockaddr *) peer, &address, &port) &&
-	       port == accepting->probe_port;
-}
-
-/* Returns whether there may be another connection to accept. */
-static bool accept_one(struct worker *worker)
-{
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
-	int fd = accept4(worker->listener.fd, (struct sockaddr *) &peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd >= 0) {
-		if (is_probe(&worker->accepting, &peer)) {
-			close(fd);
-			say(CHANNEL_PROBED, worker->accepting.probe_port);
-			worker->accepting.probe_port = 0;
-			return true;
-		}
-		if (conn_start(&worker->conns, fd))
-			return true;
-		errno = ENOMEM;
-	}
-	switch (errno) {
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		pause_accepting(worker, REASON_LIMIT_RESOURCES, worker->conns.now_ms + ACCEPT_RETRY_MS);
-		return false;
-	case EAGAIN:
-		return false;
-	default: /* the connection's own error, accept(2) */
-		return true;
-	}
-}
-
-static void on_listener(struct worker *worker)
-{
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		if (worker->conns.n >= worker->accepting.max) {
-			pause_accepting(worker, REASON_LIMIT_CONNECTIONS, INT64_MAX);
-			return;
-		}
-		if (!accept_one(worker))
-			return;
-	}
+	(void) channel_send(WORKER_FD_CHANNEL, &message);
 }
 
 /* -- the keeper -- */
 
 static void on_message(struct worker *worker, const struct channel_message *message, int *fds, size_t n_fds)
 {
-	if (message->type == CHANNEL_PROBE && message->value > 0 && message->value <= UINT16_MAX) {
-		worker->accepting.probe_port = (uint16_t) message->value;
-		say(CHANNEL_PROBE_ACK, message->value);
+	struct accepting *accepting = &worker->accepting;
+	if (message->type == CHANNEL_PROBE && message->value <= UINT16_MAX) {
+		accepting_expect(accepting, (uint16_t) message->value);
+		if (message->value != 0)
+			say(CHANNEL_PROBE_ACK, message->value);
 	} else if (message->type == CHANNEL_LOG && n_fds == 1) {
-		access_log_exchange(worker->conns.log, TAKE_FD(fds[0]));
-	} else if (message->type == CHANNEL_LISTEN && n_fds == 1 && worker->listener.fd < 0) {
-		if (listen_on(worker, TAKE_FD(fds[0]), NULL) < 0)
+		access_log_exchange(worker->conns.log, TAKE_FD(fds[0]), message->value);
+	} else if (message->type == CHANNEL_LISTEN && n_fds == 1 && accepting->listener.fd < 0) {
+		if (accepting_start(accepting, TAKE_FD(fds[0]), NULL) < 0)
 			worker->stop = true;
 	}
 	for (size_t i = 0; i < n_fds; i++)
@@ -346,7 +249,7 @@ static void on_event(struct worker *worker, const struct epoll_event *event)
 	struct source *source = event->data.ptr;
 	switch (source->kind) {
 	case SOURCE_LISTENER:
-		on_listener(worker);
+		accepting_event(&worker->accepting, event->events);
 		break;
 	case SOURCE_CHANNEL:
 		on_channel(worker);
@@ -375,9 +278,7 @@ static int wait_ms(const struct worker *worker)
 	const struct conns *conns = &worker->conns;
 	if (!TAILQ_EMPTY(&conns->ready))
 		return 0;
-	int64_t next = timers_next(&conns->timers);
-	if (worker->accepting.paused)
-		next = earlier(next, worker->accepting.resume_ms);
+	int64_t next = earlier(timers_next(&conns->timers), accepting_next_ms(&worker->accepting));
 	int64_t left = next == INT64_MAX ? INT64_MAX : next - monotonic_ms();
 	int resolver = resolver_timeout_ms(conns->resolver);
 	if (resolver >= 0)
@@ -400,7 +301,7 @@ static void turn(struct worker *worker)
 	conns_run_timers(conns);
 	conns_run_ready(conns);
 	conns_sweep(conns);
-	resume_accepting(worker);
+	accepting_resume(&worker->accepting);
 }
 
 /* Everything that needs a path or a privilege, then the sandbox, then the rest. */
@@ -449,7 +350,7 @@ int worker_main(int argc, char **argv)
 {
 	struct role role = { 0 };
 	struct error err;
-	struct worker worker = { .listener.fd = -1, .conns.epoll = -1, .conns.route = -1 };
+	struct worker worker = { .conns.epoll = -1, .conns.route = -1 };
 	conns_init(&worker.conns);
 
 	log_open("oci-egress");
@@ -457,6 +358,11 @@ int worker_main(int argc, char **argv)
 		log_error("%s", err.msg);
 		return 2;
 	}
+	worker.accepting = (struct accepting){
+		.conns = &worker.conns,
+		.listener.fd = -1,
+		.channel = role.isolated ? WORKER_FD_CHANNEL : -1,
+	};
 	/* Before anything is opened, which would take the number. */
 	role.listens = fcntl(WORKER_FD_LISTENER, F_GETFD) >= 0;
 	worker.conns.external_port = role.external_port;
@@ -467,8 +373,8 @@ int worker_main(int argc, char **argv)
 	if (role.isolated)
 		say(CHANNEL_READY, 0);
 	worker.conns.now_ms = monotonic_ms();
-	while (!worker.stop)
+	while (!worker.stop && !worker.accepting.closed)
 		turn(&worker);
 	worker_close(&worker);
-	return 0;
+	return worker.accepting.closed ? WORKER_LISTENER_CLOSED : 0;
 }

@@ -24,5 +24,9 @@ enum worker_fd {
 /* The worker's uid and gid are this and the keeper's pid: in no table, unlike any other worker's, nothing to lease. */
 #define WORKER_UID_BASE 0x70000000u
 
+/* Exit status: the listener was closed under it, from inside the container's namespace; another worker would not help.
+ */
+#define WORKER_LISTENER_CLOSED 3
+
 /* The worker's entry point: argv behind "worker". Returns the exit status. */
 int worker_main(int argc, char **argv);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +91,91 @@ static int attempt_write_beyond(void)
 		n = write(4, bytes, 1);
 	return n < 0 ? errno : 0;
 }
+
+static int attempt_overwrite(void)
+{
+	return lseek(4, 0, SEEK_SET) < 0 ? errno : 0;
+}
+
+static int attempt_not_append(void)
+{
+	return fcntl(4, F_SETFL, O_WRONLY) < 0 ? errno : 0;
+}
+
+/* A descriptor sent to the keeper, over what stands for the channel. */
+static int attempt_send_descriptor(void)
+{
+	char byte = 0;
+	struct iovec iov = { &byte, 1 };
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	return sendmsg(5, &msg, 0) < 0 ? errno : 0;
+}
+
+static int attempt_send_descriptors(void)
+{
+	struct mmsghdr msg = { 0 };
+	return sendmmsg(5, &msg, 1, 0) < 0 ? errno : 0;
+}
+
+static int attempt_send(void)
+{
+	return send(5, "x", 1, MSG_NOSIGNAL) < 0 ? errno : 0;
+}
+
+static int set_option(int level, int name)
+{
+	struct linger value = { 0 };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? errno : 0;
+}
+
+static int attempt_linger(void)
+{
+	return set_option(SOL_SOCKET, SO_LINGER);
+}
+
+static int attempt_nodelay(void)
+{
+	return set_option(IPPROTO_TCP, TCP_NODELAY);
+}
+
+static int attempt_send_buffer(void)
+{
+	return set_option(SOL_SOCKET, SO_SNDBUF);
+}
+
+/* The number of SO_LINGER, at another level. */
+static int attempt_congestion(void)
+{
+	return set_option(IPPROTO_TCP, SO_LINGER);
+}
+
+static int attempt_get_error(void)
+{
+	int value;
+	socklen_t len = sizeof(value);
+	return getsockopt(5, SOL_SOCKET, SO_ERROR, &value, &len) < 0 ? errno : 0;
+}
+
+static int attempt_get_credentials(void)
+{
+	struct ucred value;
+	socklen_t len = sizeof(value);
+	return getsockopt(5, SOL_SOCKET, SO_PEERCRED, &value, &len) < 0 ? errno : 0;
+}
+
+#if !defined(__SANITIZE_ADDRESS__)
+static int attempt_much_memory(void)
+{
+	return malloc(SANDBOX_MEMORY_MAX) ? 0 : errno;
+}
+#endif
 
 static int attempt_many_descriptors(void)
 {
@@ -191,6 +277,20 @@ static const struct attempt attempts[] = {
 	{ "open /", attempt_open, ENOENT, 0 },
 	{ "stat /", attempt_stat, ENOENT, 0 },
 	{ "write beyond RLIMIT_FSIZE", attempt_write_beyond, EFBIG, 0 },
+	{ "overwrite a log", attempt_overwrite, ESPIPE, 0 },
+	{ "take O_APPEND off a log", attempt_not_append, EINVAL, 0 },
+	{ "send", attempt_send, 0, 0 },
+	{ "send a descriptor", attempt_send_descriptor, -SIGSYS, 0 },
+	{ "sendmmsg", attempt_send_descriptors, -SIGSYS, 0 },
+	{ "SO_LINGER", attempt_linger, 0, 0 },
+	{ "TCP_NODELAY", attempt_nodelay, 0, 0 },
+	{ "SO_SNDBUF", attempt_send_buffer, ENOPROTOOPT, 0 },
+	{ "TCP_CONGESTION", attempt_congestion, ENOPROTOOPT, 0 },
+	{ "SO_ERROR", attempt_get_error, 0, 0 },
+	{ "SO_PEERCRED", attempt_get_credentials, ENOPROTOOPT, 0 },
+#if !defined(__SANITIZE_ADDRESS__)
+	{ "memory beyond RLIMIT_DATA", attempt_much_memory, ENOMEM, 0 },
+#endif
 	{ "descriptors beyond RLIMIT_NOFILE", attempt_many_descriptors, EMFILE, 0 },
 	{ "fork", attempt_fork, -SIGSYS, 0 },
 	{ "execve", attempt_exec, -SIGSYS, 0 },
@@ -211,7 +311,7 @@ static const struct attempt attempts[] = {
 #endif
 };
 
-/* Descriptor 3 is the empty root, 4 a file to write to. */
+/* Descriptor 4 is a file to write to, 5 an end of a channel. */
 static void enter(uint32_t uid)
 {
 	char dir[] = "/tmp/test_sandbox.XXXXXX";
@@ -220,7 +320,9 @@ static void enter(uint32_t uid)
 	if (root < 0 || file < 0 || rmdir(dir) < 0)
 		_exit(SETUP_FAILED);
 	root = fcntl(root, F_DUPFD_CLOEXEC, 10);
-	if (dup2(file, 4) < 0)
+	int ends[2];
+	if (dup2(file, 4) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0 ||
+		dup2(ends[0], 5) < 0 || fcntl(ends[1], F_DUPFD_CLOEXEC, 10) < 0)
 		_exit(SETUP_FAILED);
 
 	const struct sandbox sandbox = { .root = root, .uid = uid, .descriptors = 64, .file_size = FILE_SIZE };

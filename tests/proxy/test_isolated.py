@@ -11,7 +11,7 @@ import unittest
 
 import harness
 from harness import (CHANNEL_LOG, CHANNEL_LOG_FULL, CHANNEL_PROBE, CHANNEL_PROBE_ACK, CHANNEL_PROBED, CHANNEL_READY,
-                     FD_CHANNEL, FD_CONTAINER, FD_LOG, FD_ROOT, FD_SCOREBOARD, ORIGINS, PROXY, SERVED, WAIT, Origin,
+                     CHANNEL_LISTEN, FD_CHANNEL, FD_CONTAINER, FD_LISTENER, FD_LOG, FD_ROOT, FD_SCOREBOARD, LISTENER_CLOSED, ORIGINS, PROXY, SERVED, WAIT, Origin,
                      Worker, connect_request, memfd, read_all, read_exactly,
                      read_head)
 
@@ -27,11 +27,12 @@ class Isolated(unittest.TestCase):
         self.origin = Origin()
         self.target = f'origin.test:{self.origin.port}'
         self.logs = []
+        self.status = 0
         self.dir = tempfile.TemporaryDirectory()
 
     def tearDown(self):
         self.channel.close()
-        self.assertEqual(self.worker.process.wait(WAIT), 0)
+        self.assertEqual(self.worker.process.wait(WAIT), self.status)
         self.worker.listener.close()
         self.origin.close()
         self.dir.cleanup()
@@ -41,7 +42,7 @@ class Isolated(unittest.TestCase):
         self.logs.append(fd)
         return fd
 
-    def start(self, external=0, limits=None, policy=None):
+    def start(self, external=0, limits=None, policy=None, listens=True):
         limits = {'connections': 50, **(limits or {})}
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.settimeout(WAIT)
@@ -52,7 +53,7 @@ class Isolated(unittest.TestCase):
         self.worker = Worker(
             policy or {'allow': [self.target], 'networks': ORIGINS, 'limits': limits},
             role=('isolated', str(UID), str(external)),
-            fds={FD_CHANNEL: theirs.fileno(), FD_SCOREBOARD: self.board, FD_ROOT: root,
+            fds={**({} if listens else {FD_LISTENER: None}), FD_CHANNEL: theirs.fileno(), FD_SCOREBOARD: self.board, FD_ROOT: root,
                  FD_CONTAINER: memfd(b'box"\n1'), FD_LOG: self.new_log()})
         theirs.close()
         os.close(root)
@@ -116,6 +117,79 @@ class Isolated(unittest.TestCase):
         probe.close()
         self.assertEqual(self.counters()['accepted'], 1)
         self.assertEqual(self.text(0).count(b'\n'), 1)
+
+    def announce(self, port):
+        self.channel.send(struct.pack('=II', CHANNEL_PROBE, port))
+        if port:
+            self.assertEqual(self.message(), (CHANNEL_PROBE_ACK, port))
+
+    def test_the_hooks_connection_gets_through_when_all_are_taken(self):
+        """Whatever waits in front of it is turned away, so long as it is awaited and no longer."""
+        self.start(limits={'connections': 4})
+        held = [self.worker.connect() for _ in range(4)]
+        for sock in held:
+            sock.sendall(b'CONNECT ')
+        before = [self.worker.connect() for _ in range(200)]
+        with socket.socket() as probe:
+            probe.settimeout(WAIT)
+            probe.bind((SERVED, 0))
+            self.announce(probe.getsockname()[1])
+            probe.connect((PROXY, self.worker.port))
+            self.assertEqual(self.message(), (CHANNEL_PROBED, probe.getsockname()[1]))
+        for sock in before:
+            self.assertEqual(read_all(sock), b'')
+            sock.close()
+        self.assertEqual((self.counters()['accepted'], self.counters()['failed']), (204, 200))
+        self.assertEqual(self.text(0).count(b'"limit-connections"'), 1)
+        waiting = self.worker.connect()
+        for sock in held:
+            sock.sendall(connect_request('evil.test:443')[len(b'CONNECT '):])
+            self.assertEqual(read_head(sock)[0], 403)
+            sock.close()
+        waiting.sendall(connect_request('evil.test:443'))
+        self.assertEqual(read_head(waiting)[0], 403)
+        waiting.close()
+
+    def test_a_probe_that_is_taken_back(self):
+        self.start()
+        with socket.socket() as sock:
+            sock.settimeout(WAIT)
+            sock.bind((SERVED, 0))
+            self.announce(sock.getsockname()[1])
+            self.announce(0)
+            self.denied()  # the message was read before this
+            sock.connect((PROXY, self.worker.port))
+            sock.sendall(connect_request('evil.test:443'))
+            self.assertEqual(read_head(sock)[0], 403)
+
+    def test_a_listener_that_listens_no_more(self):
+        """As ss(8) -K leaves it, a worker that goes on accepting or is paused at its limit alike."""
+        for connections in (50, 1):
+            with self.subTest(connections=connections):
+                self.start(limits={'connections': connections})
+                held = self.worker.connect()
+                if connections == 1:
+                    waiting = self.worker.connect()
+                    while b'accept-paused' not in self.text(len(self.logs) - 1):
+                        pass
+                    waiting.close()
+                self.worker.listener.shutdown(socket.SHUT_RDWR)
+                self.assertEqual(self.worker.process.wait(WAIT), LISTENER_CLOSED)
+                held.close()
+        self.status = LISTENER_CLOSED
+
+    def test_a_listener_that_blocks_is_refused(self):
+        """One that comes by the channel cannot be made non-blocking any more."""
+        for blocking in (False, True):
+            with self.subTest(blocking=blocking):
+                self.start(listens=False)
+                self.worker.listener.setblocking(blocking)
+                self.channel.sendmsg([struct.pack('=II', CHANNEL_LISTEN, 0)], [
+                    (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [self.worker.listener.fileno()]))])
+                if blocking:
+                    self.assertEqual(self.worker.process.wait(WAIT), 0)
+                else:
+                    self.denied()
 
     def test_a_full_log_is_exchanged_and_no_line_is_lost(self):
         self.start(limits={'log_bytes': 65536})

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/accepting.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "proxy/access_log.h"
+#include "proxy/channel.h"
+#include "proxy/scoreboard.h"
+
+#define ACCEPTS_PER_TURN 64
+#define RETRY_MS 200       /* after EMFILE and its like */
+#define SAY_AGAIN_MS 10000 /* a client that hovers at the limit does not fill the log */
+
+int accepting_start(struct accepting *accepting, int listener, struct error *err)
+{
+	/* From inside the sandbox it cannot be made so, and one accept4(2) too many would stop everything. */
+	int flags = fcntl(listener, F_GETFL);
+	if (flags < 0)
+		return error_set(err, errno, "listener");
+	if (!(flags & O_NONBLOCK))
+		return error_say(err, EINVAL, "the listener blocks");
+
+	accepting->listener = (struct source){ .kind = SOURCE_LISTENER, .fd = listener };
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = &accepting->listener };
+	if (epoll_ctl(accepting->conns->epoll, EPOLL_CTL_ADD, listener, &event) < 0)
+		return error_set(err, errno, "epoll_ctl of the listener");
+	return 0;
+}
+
+static void set_listening(struct accepting *accepting, bool on)
+{
+	struct epoll_event event = { .events = on ? EPOLLIN : 0u, .data.ptr = &accepting->listener };
+	(void) epoll_ctl(accepting->conns->epoll, EPOLL_CTL_MOD, accepting->listener.fd, &event);
+	accepting->paused = !on;
+}
+
+static void say_limit(struct accepting *accepting, enum reason reason)
+{
+	int64_t now_ms = accepting->conns->now_ms;
+	if (accepting->said_ms != 0 && now_ms - accepting->said_ms < SAY_AGAIN_MS)
+		return;
+	access_log_write_pause(accepting->conns->log, reason);
+	accepting->said_ms = now_ms;
+}
+
+static void pause_accepting(struct accepting *accepting, enum reason reason, int64_t resume_ms)
+{
+	set_listening(accepting, false);
+	accepting->resume_ms = resume_ms;
+	say_limit(accepting, reason);
+}
+
+void accepting_resume(struct accepting *accepting)
+{
+	bool room = accepting->conns->n < accepting->max;
+	bool due = accepting->resume_ms == INT64_MAX || accepting->conns->now_ms >= accepting->resume_ms;
+	if (accepting->paused && room && due)
+		set_listening(accepting, true);
+}
+
+int64_t accepting_next_ms(const struct accepting *accepting)
+{
+	return accepting->paused ? accepting->resume_ms : INT64_MAX;
+}
+
+void accepting_expect(struct accepting *accepting, uint16_t probe_port)
+{
+	accepting->probe_port = probe_port;
+	if (probe_port != 0 && accepting->paused)
+		set_listening(accepting, true);
+}
+
+/* The hook's connection is told by its source port, which it bound before the keeper announced it. */
+static bool is_probe(const struct accepting *accepting, const struct sockaddr_storage *peer)
+{
+	struct address address;
+	uint16_t port;
+	return accepting->probe_port != 0 && address_from_sockaddr((const struct sockaddr *) peer, &address, &port) &&
+	       port == accepting->probe_port;
+}
+
+static void end_probe(struct accepting *accepting, int fd)
+{
+	const struct channel_message message = { .type = CHANNEL_PROBED, .value = accepting->probe_port };
+	close(fd);
+	(void) channel_send(accepting->channel, &message);
+	accepting->probe_port = 0;
+}
+
+static void turn_away(struct accepting *accepting, int fd)
+{
+	struct scoreboard_counters *counters = &accepting->conns->board->counters;
+	close(fd);
+	atomic_fetch_add_explicit(&counters->accepted, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&counters->failed, 1, memory_order_relaxed);
+	say_limit(accepting, REASON_LIMIT_CONNECTIONS);
+}
+
+/* Returns whether there may be another connection to accept. */
+static bool on_error(struct accepting *accepting, int error)
+{
+	switch (error) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pause_accepting(accepting, REASON_LIMIT_RESOURCES, accepting->conns->now_ms + RETRY_MS);
+		return false;
+	case EINVAL:
+	case EBADF:
+	case ENOTSOCK:
+	case EOPNOTSUPP:
+		accepting->closed = true;
+		return false;
+	case EAGAIN:
+		return false;
+	default: /* the connection's own error, accept(2) */
+		return true;
+	}
+}
+
+static bool accept_one(struct accepting *accepting, bool full)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int fd = accept4(accepting->listener.fd, (struct sockaddr *) &peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return on_error(accepting, errno);
+	if (is_probe(accepting, &peer))
+		end_probe(accepting, fd);
+	else if (full)
+		turn_away(accepting, fd);
+	else if (!conn_start(accepting->conns, fd))
+		return on_error(accepting, ENOMEM);
+	return true;
+}
+
+void accepting_event(struct accepting *accepting, uint32_t events)
+{
+	/* Reported of a paused listener too, for ever. */
+	if (events & (EPOLLHUP | EPOLLERR)) {
+		accepting->closed = true;
+		return;
+	}
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		bool full = accepting->conns->n >= accepting->max;
+		if (full && accepting->probe_port == 0) {
+			pause_accepting(accepting, REASON_LIMIT_CONNECTIONS, INT64_MAX);
+			return;
+		}
+		if (!accept_one(accepting, full))
+			return;
+	}
+}
