@@ -321,6 +321,9 @@ int keeper_main(int argc, char **argv)
 	};
 	struct error err;
 
+	/* A small limit on files and a peer that is gone are errors to be told, not the end of everything. */
+	(void) signal(SIGXFSZ, SIG_IGN);
+	(void) signal(SIGPIPE, SIG_IGN);
 	log_open("oci-egress-keeper");
 	if (argc != 2 || !key_valid(argv[0]) || !control_id_valid(argv[1])) {
 		log_error("keeper: two arguments, the namespace's key and a container's id");

@@ -189,6 +189,14 @@ void server_on_readable(struct keeper *keeper, struct connection *connection)
 	}
 }
 
+/* No more of it is awaited: else another's connection from that port would pass for the hook's. */
+static void drop_probe(struct keeper *keeper, struct connection *connection)
+{
+	if (connection->probe == PROBE_ASKED)
+		builtin_cancel_probe(&keeper->builtin);
+	connection->probe = PROBE_NONE;
+}
+
 void server_sweep(struct keeper *keeper)
 {
 	struct server *server = &keeper->server;
@@ -196,6 +204,7 @@ void server_sweep(struct keeper *keeper)
 		struct connection *connection = &server->v[i];
 		if (!connection->closing)
 			continue;
+		drop_probe(keeper, connection);
 		containers_take_back(&keeper->containers, connection->serial);
 		keeper->hook_gone = keeper->hook_gone || connection->is_hook;
 		keeper->retry_ms = 0; /* it may have been the one that held the lock */
@@ -239,13 +248,13 @@ void server_on_failure(struct keeper *keeper)
 	}
 }
 
-static void expire(struct connection *connection)
+static void expire(struct keeper *keeper, struct connection *connection)
 {
 	struct error err;
 	(void) error_say(&err, ETIMEDOUT, "%s",
 		connection->told ? "the worker has not seen the hook's connection in time"
 				 : "the worker is not ready in time");
-	connection->probe = PROBE_NONE;
+	drop_probe(keeper, connection);
 	answer_error(connection, &err);
 }
 
@@ -256,7 +265,7 @@ void server_advance(struct keeper *keeper)
 	bool asked = false;
 	for (size_t i = 0; i < server->n; i++) {
 		if (server->v[i].probe != PROBE_NONE && now >= server->v[i].end_ms)
-			expire(&server->v[i]);
+			expire(keeper, &server->v[i]);
 		asked = asked || server->v[i].probe == PROBE_ASKED;
 	}
 	for (size_t i = 0; i < server->n && !asked; i++) {

@@ -209,7 +209,8 @@ class Keeper:
         for i, fd in enumerate(high):  # POSIX_SPAWN_CLOSE of a number that is not open fails
             if fd is None:
                 actions.insert(2, (os.POSIX_SPAWN_DUP2, null, 3 + i))
-        self.pid = os.posix_spawn(PROGRAM, ["oci-egress-keeper", "keeper", self.key, "c1"], {}, file_actions=actions)
+        self.pid = os.posix_spawn(PROGRAM, ["oci-egress-keeper", "keeper", self.key, "c1"], {}, file_actions=actions,
+                                  setsigdef=[signal.SIGPIPE, signal.SIGXFSZ])  # Python ignores them
         self.pidfd = os.pidfd_open(self.pid)
         for fd in [fd for fd in high if fd is not None] + opened + [program, resolv, null]:
             os.close(fd)

@@ -3,8 +3,10 @@
 
 import json
 import os
+import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -140,6 +142,39 @@ class Life(KeeperTest):
         container.kill()
         keeper.wait_end()
         self.assertEqual(os.listdir(keeper.run), ["c1.json"])
+
+    def test_probe_of_a_hook_that_died(self):
+        """A connection from its port is not the hook's any more."""
+        keeper = self.keeper()
+        keeper.begin()
+        control = keeper.connect()
+        with socket.socket() as sock:
+            sock.settimeout(harness.TIMEOUT)
+            sock.bind(("127.0.0.1", 0))
+            control.send(harness.PROBE, value=sock.getsockname()[1])
+            control.receive(harness.OK)
+            control.close()
+            until(lambda: keeper.status()["containers"] == 1, "it has looked")
+            sock.connect(keeper.address)
+            sock.sendall(b"CONNECT denied.example:443 HTTP/1.1\r\nHost: denied.example:443\r\n\r\n")
+            self.assertIn(b" 403 ", sock.recv(4096))
+
+    def test_second_container_when_all_connections_are_taken(self):
+        """A sibling that holds them all does not keep others from starting."""
+        keeper = self.keeper({"allow": ["listed.example"], "limits": {"connections": 16}})
+        keeper.begin()
+        held = [socket.create_connection(keeper.address, timeout=harness.TIMEOUT) for _ in range(64)]
+        for sock in held:
+            sock.sendall(b"CONNECT ")
+        until(lambda: keeper.status()["open"] == 16, "all taken")
+        control = keeper.connect()
+        control.join(keeper.container("c2"), keeper.image)
+        control.probe(keeper.address)
+        control.commit()
+        control.close()
+        self.assertEqual(keeper.status()["containers"], 2)
+        for sock in held:
+            sock.close()
 
     def test_leave_is_only_a_hint(self):
         keeper = self.keeper()
@@ -282,6 +317,35 @@ class Death(KeeperTest):
         self.assertEqual(keeper.status()["open"], 0)
 
 
+    def test_listener_destroyed(self):
+        """By a container with NET_ADMIN, ss(8) -K: no worker could serve it any more."""
+        keeper = self.keeper()
+        keeper.begin()
+        worker = keeper.worker()
+        subprocess.run(["ss", "-K", "-l", "-t", "sport", "=", ":%d" % keeper.address[1]], check=True,
+                       stdout=subprocess.DEVNULL)
+        until(lambda: keeper.status()["state"] == harness.FAILED, "failed")
+        status = keeper.status()
+        self.assertEqual((status["restarts"], status["worker_pid"]), (0, 0))
+        self.assertFalse(alive(worker))
+        control = keeper.connect()
+        with self.assertRaises(ControlError) as caught:
+            control.join(keeper.container("c2"), keeper.image)
+        self.assertIn("the listener was closed", caught.exception.text)
+        control.close()
+
+    def test_small_files_only(self):
+        """A limit that the runtime has: an error, not SIGXFSZ."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
+        keeper = self.keeper({"allow": ["listed.example"], "limits": {"connections": 1000}},
+                             before=lambda _: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard)))
+        with self.assertRaises(ControlError) as caught:
+            keeper.hook.join(keeper.container("c1"), keeper.image)
+            keeper.hook.probe(keeper.address)
+        self.assertIn("scoreboard", caught.exception.text)
+
+
 class Log(KeeperTest):
     policy = {"allow": ["listed.example"], "limits": {"log_bytes": 65536}}
 
@@ -297,6 +361,30 @@ class Log(KeeperTest):
         until(lambda: sum(len(self.lines(keeper, name)) for name in ("c1.log.1", "c1.log")) == asked, "all lines there")
         self.assertEqual((status["lines_lost"], status["restarts"]), (0, 0))
         self.assertLessEqual(os.stat(os.path.join(keeper.log, "c1.log.1")).st_size, 65536)
+
+    def test_stays_bounded_while_workers_die(self):
+        """Each leaves the lines of as many connections as it may have; their sum is not the log's size."""
+        policy = {"allow": ["listed.example"], "limits": {"log_bytes": 65536, "connections": 300}}
+        keeper = self.keeper(policy)
+        keeper.begin()
+        largest = 0
+        for _ in range(4):
+            worker = keeper.worker()
+            socks = [socket.create_connection(keeper.address, timeout=harness.TIMEOUT) for _ in range(300)]
+            until(lambda: keeper.status()["open"] == 300, "300 open")
+            os.kill(worker, signal.SIGKILL)
+            for sock in socks:
+                with self.assertRaises(ConnectionResetError):
+                    sock.recv(1)
+                sock.close()
+            until(lambda: keeper.worker() not in (0, worker), "another worker")
+            largest = max([largest] + [self.size(keeper, name) for name in os.listdir(keeper.log)])
+        self.assertGreater(largest, 300 * 100)  # they were written
+        self.assertLess(largest, 65536 + 300 * 400)
+
+    @staticmethod
+    def size(keeper, name="c1.log"):
+        return os.stat(os.path.join(keeper.log, name)).st_size
 
     @staticmethod
     def lines(keeper, name):
