@@ -2,6 +2,7 @@
 #include "hook/create.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -30,6 +31,7 @@ struct create {
 	struct record record;
 	int lock;
 	struct link link;
+	bool joined;    /* a keeper that was there */
 	bool made_link; /* by us, not by a sibling; we hold its listener beside the keeper, until nothing is to be
 			   undone */
 	struct launch launch;
@@ -64,6 +66,8 @@ static int reserve(struct create *c, struct error *err)
 	(void) snprintf(record->id, sizeof(record->id), "%s", plan->state->id);
 	(void) snprintf(record->policy, sizeof(record->policy), "%s", plan->policy);
 	memcpy(record->key, plan->key, sizeof(record->key));
+	(void) snprintf(
+		record->fingerprint, sizeof(record->fingerprint), "%016" PRIx64, image_fingerprint(plan->image));
 
 	int r = rundir_open(c->settings->run, &c->place.run, err);
 	if (r == 0)
@@ -116,7 +120,7 @@ static int join_keeper(struct create *c, struct error *err)
 		};
 		r = launch_prove(&c->launch, &c->plan, &c->link, err);
 	}
-	return r < 0 ? error_close(err) : 0;
+	return r;
 }
 
 /* Everything of arming that can be done before its turn comes. */
@@ -152,32 +156,26 @@ static int find_sibling(const struct record *record, void *arg)
 		record->state != RECORD_GUARDED || !record_alive(record))
 		return 0;
 	siblings->any = true;
-	if (strcmp(record->policy, ours->policy) != 0)
+	if (strcmp(record->policy, ours->policy) != 0 || strcmp(record->fingerprint, ours->fingerprint) != 0)
 		siblings->rival = *record;
 	return 0;
 }
 
-/* Guarded containers in our namespace, which no keeper serves any more. */
-static struct siblings find_siblings(const struct create *c)
+/*
+ * Guarded containers in our namespace, which no keeper serves any more: one that was killed leaves its containers
+ * without egress, and nobody to compare policies with. A new keeper gives them what its policy allows.
+ */
+static int check_siblings(const struct create *c, bool *ret_any, struct error *err)
 {
 	struct siblings siblings = { .ours = &c->record };
-	(void) record_each(c->place.run, find_sibling, &siblings, NULL);
-	return siblings;
-}
-
-/*
- * A killed keeper leaves its containers without egress, and nobody to compare policies with: a new keeper in their
- * namespace gives them what its policy allows.
- */
-static int check_siblings(const struct siblings *siblings, struct error *err)
-{
-	if (siblings->rival.id[0] == '\0')
-		return 0;
-	(void) error_say(err, EEXIST,
-		"container %s in the same network namespace has policy %s; its keeper is gone, and it must not come by "
-		"the egress of another policy",
-		siblings->rival.id, siblings->rival.policy);
-	return error_close(err);
+	int r = record_each(c->place.run, find_sibling, &siblings, err);
+	*ret_any = siblings.any;
+	if (r == 0 && siblings.rival.id[0] != '\0')
+		r = error_say(err, EEXIST,
+			"container %s in this network namespace has another policy or version of one, %s; its keeper "
+			"is gone, and it must not come by the egress of this one",
+			siblings.rival.id, siblings.rival.policy);
+	return r < 0 ? error_close(err) : 0;
 }
 
 /*
@@ -201,19 +199,21 @@ static int start_keeper(struct create *c, bool had_keeper, struct error *err)
 	if (r == 0)
 		r = prepare_arms(c, err);
 	sweep_run(c->place.run);
-	struct siblings siblings = find_siblings(c);
+	bool siblings;
+	int rivals = check_siblings(c, &siblings, r == 0 ? err : NULL);
 	if (r == 0)
-		r = check_siblings(&siblings, err);
+		r = rivals;
 	timings_mark(c->timings, "prepare");
 	if (r == 0)
 		r = launch_prove(&c->launch, &c->plan, &c->link, err);
-	return r < 0 && (had_keeper || siblings.any) ? error_close(err) : r;
+	return r < 0 && (had_keeper || siblings) ? error_close(err) : r;
 }
 
 static int connect_proxy(struct create *c, struct error *err)
 {
 	int r = launch_find(&c->place, &c->plan, &c->launch, err);
 	if (r == 0) {
+		c->joined = true;
 		r = join_keeper(c, err);
 		if (r == 0)
 			r = prepare_arms(c, err);
@@ -253,7 +253,9 @@ static int arm_and_commit(struct create *c, struct error *err)
 static int guard(struct create *c, struct error *err)
 {
 	int r = connect_proxy(c, err);
-	return r < 0 ? r : arm_and_commit(c, err);
+	if (r == 0)
+		r = arm_and_commit(c, err);
+	return r < 0 && c->joined ? error_close(err) : r;
 }
 
 /* In reverse. */

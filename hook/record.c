@@ -97,6 +97,7 @@ static int read_proxy(const struct json *json, const struct json_key *key, const
 static const struct json_key keys[] = {
 	{ .name = "id", TEXT(id), .required = true },
 	{ .name = "policy", TEXT(policy), .required = true },
+	{ .name = "fingerprint", TEXT(fingerprint), .required = true },
 	{ .name = "key", TEXT(key), .required = true },
 	{ .name = "state",
 		.kind = JSON_STRING,
@@ -146,8 +147,9 @@ static int record_format(const struct record *record, char *buf, size_t size, si
 	(void) inet_ntop(AF_INET, &record->proxy, proxy, sizeof(proxy));
 
 	struct text text = text_init(buf, size);
-	text_add(&text, "{\"id\":\"%s\",\"policy\":\"%s\",\"key\":\"%s\",\"state\":\"%s\",", record->id, record->policy,
-		record->key, record_state_name(record->state));
+	text_add(&text, "{\"id\":\"%s\",\"policy\":\"%s\",\"fingerprint\":\"%s\",", record->id, record->policy,
+		record->fingerprint);
+	text_add(&text, "\"key\":\"%s\",\"state\":\"%s\",", record->key, record_state_name(record->state));
 	text_add(&text, "\"pid\":%d,\"start_time\":%" PRIu64 ",\"since\":%" PRId64 ",", (int) record->pid,
 		record->start_time, record->since);
 	text_add(&text, "\"link\":\"%s\",\"proxy\":\"%s\",\"port\":%u,\"reason\":", record_link_name(record->link),
@@ -275,9 +277,13 @@ int record_each(int dir, int (*fn)(const struct record *record, void *arg), void
 	for (const struct dirent *e = readdir(stream); e; e = readdir(stream)) {
 		char id[STATE_ID_MAX + 1];
 		struct record record;
-		if (!record_id(e->d_name, id) || record_read(dir, id, &record, NULL) < 0 || strcmp(record.id, id) != 0)
+		if (!record_id(e->d_name, id))
 			continue;
-		int r = fn(&record, arg);
+		int r = record_read(dir, id, &record, err);
+		if (r == -ENOENT || r == -EINVAL || r == -ELOOP || (r == 0 && strcmp(record.id, id) != 0))
+			continue;
+		if (r == 0)
+			r = fn(&record, arg);
 		if (r != 0)
 			return r;
 	}

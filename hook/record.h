@@ -26,6 +26,7 @@ enum record_state {
 struct record {
 	char id[STATE_ID_MAX + 1];
 	char policy[POLICY_NAME_MAX + 1];
+	char fingerprint[17];      /* image_fingerprint(), 16 hexadecimal digits: the policy's version */
 	char key[RUNDIR_KEY_SIZE]; /* of its network namespace */
 	enum record_state state;
 	pid_t pid; /* of init, with start_time */
@@ -54,7 +55,10 @@ void record_remove(int dir, const char *id);
 /* Is the container's init, as the record has it, still there? */
 bool record_alive(const struct record *record);
 
-/* Calls fn for each record that can be read. Stops where fn returns nonzero, and returns that. */
+/*
+ * Calls fn for each record; what is none is passed over. Stops where fn returns nonzero, and returns that. -errno where
+ * the directory or a record cannot be read: there may be more than fn was told of.
+ */
 int record_each(int dir, int (*fn)(const struct record *record, void *arg), void *arg, struct error *err);
 
 const char *record_state_name(enum record_state state);

@@ -124,9 +124,24 @@ static void read_line(const char *path, char *buf, size_t size)
 		buf[n] = '\0';
 }
 
+/* Somebody who shares a PID namespace with init can have done that. */
+static bool is_traced(pid_t pid)
+{
+	char path[64], status[4096];
+	(void) snprintf(path, sizeof(path), "/proc/%d/status", (int) pid);
+	read_line(path, status, sizeof(status));
+	const char *line = strstr(status, "\nTracerPid:\t");
+	return line && strtol(line + strlen("\nTracerPid:\t"), NULL, 10) != 0;
+}
+
 /* ptrace(2) says EPERM for half a dozen reasons, ptrace(2) "Ptrace access mode checking". */
 static int seize_refused(pid_t pid, int errnum, struct error *err)
 {
+	if (errnum == EPERM && is_traced(pid)) {
+		(void) error_say(
+			err, errnum, "ptrace of init, process %d: it is being traced by another process", (int) pid);
+		return error_close(err);
+	}
 	char scope[16];
 	read_line("/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope));
 	if (errnum == EPERM && scope[0] == '3')
@@ -136,8 +151,9 @@ static int seize_refused(pid_t pid, int errnum, struct error *err)
 			(int) pid);
 	if (errnum == EPERM)
 		return error_set(err, errnum,
-			"ptrace of init, process %d (no CAP_SYS_PTRACE over it, a seccomp profile or a security module "
-			"around the hook, or it is being traced)",
+			"ptrace of init, process %d (no CAP_SYS_PTRACE over it, or a seccomp profile or a security "
+			"module "
+			"around the hook)",
 			(int) pid);
 	return error_set(err, errnum, "ptrace of init, process %d", (int) pid);
 }

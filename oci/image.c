@@ -214,3 +214,13 @@ int image_check(const void *bytes, size_t len, const struct image **ret, struct 
 	*ret = image;
 	return 0;
 }
+
+/* FNV-1a, 64 bits. */
+uint64_t image_fingerprint(const struct image *image)
+{
+	const unsigned char *bytes = (const unsigned char *) image;
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	for (uint32_t i = 0; i < image->size; i++)
+		hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}

@@ -135,6 +135,11 @@ int image_check(const void *bytes, size_t len, const struct image **ret, struct 
 int image_rule_compare(const void *base, const struct image_rule *a, const struct image_rule *b);
 int image_network_compare(const struct image_network *a, const struct image_network *b);
 
+/*
+ * Tells versions of a policy apart. Not a cryptographic digest: both are root's.
+ */
+uint64_t image_fingerprint(const struct image *image);
+
 /* NUL-terminated, inside the image. */
 static inline const char *image_string(const struct image *image, struct image_text text)
 {

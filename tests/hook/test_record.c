@@ -35,6 +35,7 @@ static struct record sample(const char *id, pid_t pid)
 {
 	struct record record = {
 		.policy = "web",
+		.fingerprint = "0123456789abcdef",
 		.key = "00000000000000ab",
 		.state = RECORD_OPEN,
 		.pid = pid,
@@ -57,6 +58,7 @@ static void reads_what_it_wrote(void **state)
 	assert_int_equal(record_read(dir, "c1", &out, NULL), 0);
 	assert_string_equal(out.id, in.id);
 	assert_string_equal(out.policy, in.policy);
+	assert_string_equal(out.fingerprint, in.fingerprint);
 	assert_string_equal(out.key, in.key);
 	assert_int_equal(out.state, in.state);
 	assert_int_equal(out.pid, in.pid);
