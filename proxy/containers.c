@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,8 +51,19 @@ static struct container_record look_up_record(int run, const char *id)
 	};
 }
 
+/* What hooks hold while they write a record (hook/rundir.h), and no longer. -1: the directory is gone. */
+static int lock_records(int run)
+{
+	int fd = openat(run, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+	return fd;
+}
+
+/* Locked, so that no hook puts the record of the next container of this id there between the look and the unlink. */
 static void unlink_record(int run, const struct container *container)
 {
+	_cleanup_close_ int lock = lock_records(run);
 	struct container_record now = look_up_record(run, container->id);
 	if (now.inode != container->record.inode || now.mtime_ns != container->record.mtime_ns)
 		return;

@@ -33,7 +33,7 @@ enum keeper_fd {
  *     KEY.lock   flock(2): whoever makes, joins or ends what belongs to the namespace holds it
  *     KEY.sock   the control socket
  * and of each container that it watched, when its init has ended:
- *     ID.json    the container's record (hook/record.h)
+ *     ID.json    the container's record (hook/record.h), under the directory's own flock(2)
  * A keeper ends only with the lock (LOCK_NB); where a hook holds it, the keeper waits for that hook's JOIN or its end.
  */
 

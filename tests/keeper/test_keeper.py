@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keeper's life: joins, commits, ends, deaths."""
 
+import fcntl
 import json
 import os
 import resource
@@ -14,6 +15,12 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness
 from harness import ControlError, KeeperTest, alive, until, wait_ended
+
+
+def waits_for_lock(pid):
+    """/proc/locks: a waiter is shown with an arrow behind its number."""
+    with open("/proc/locks") as file:
+        return any(line.split()[1:3] == ["->", "FLOCK"] and int(line.split()[5]) == pid for line in file)
 
 
 class Life(KeeperTest):
@@ -140,6 +147,22 @@ class Life(KeeperTest):
         with open(os.path.join(keeper.run, "c1.json"), "w"):
             pass
         container.kill()
+        keeper.wait_end()
+        self.assertEqual(os.listdir(keeper.run), ["c1.json"])
+
+    def test_record_that_a_hook_writes_meanwhile(self):
+        """Under the lock of the directory, as hooks do it: the keeper looks at a record and unlinks it, or neither."""
+        keeper = self.keeper()
+        container = keeper.begin()
+        lock = os.open(keeper.run, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        container.kill()
+        until(lambda: waits_for_lock(keeper.pid), "the keeper waits")
+        draft = os.path.join(keeper.run, ".c1.new")
+        with open(draft, "w"):
+            pass
+        os.rename(draft, os.path.join(keeper.run, "c1.json"))
+        os.close(lock)
         keeper.wait_end()
         self.assertEqual(os.listdir(keeper.run), ["c1.json"])
 
