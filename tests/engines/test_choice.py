@@ -129,6 +129,18 @@ class Choice(CallerTest):
             self.assertNotOurs(policy=None)
             self.config({"linux": {"namespaces": [{"type": "network"}]}})
 
+    def test_interfaces_of_the_hosts(self):
+        """linux.netDevices, runtime-spec 1.3: whatever runtime does it, and whenever."""
+        linux = {"namespaces": [{"type": "network"}]}
+        self.config({"linux": {**linux, "netDevices": {"eth0": {"name": "eth1"}}}})
+        for on_failure in ("closed", "open"):
+            self.policy("row", on_failure=on_failure)
+            self.assertRefused("config.json: linux.netDevices")
+        self.assertNotOurs(policy=None)
+        self.config({"linux": {**linux, "netDevices": {}}})
+        self.policy("row")
+        self.assertChosen("row")
+
     # -- documents
 
     def spoilt(self, text, limit=MIB16):

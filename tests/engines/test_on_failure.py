@@ -136,7 +136,7 @@ class OnFailure(WorldTest):
     @each_runtime
     def test_what_the_container_side_can_cause_is_closed(self, runtime):
         """Whatever on_failure says: a name that is taken, another way out, the host's own namespace."""
-        for name, command in (("oe0 is taken", "ip link add oe0 type veth peer name x0"), ("another interface", "ip link add x0 up type veth peer name x1")):
+        for name, command in (("oe0 is taken", "ip link add oe0 type bridge"), ("another interface", "ip link add x0 up type veth peer name x1")):
             with self.subTest(name):
                 with subprocess.Popen(["unshare", "-n", "sh", "-c", command + " && echo ready && exec cat"],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
