@@ -6,13 +6,16 @@
 #include "proxy/listening.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,14 +29,20 @@ struct inodes {
 	unsigned long v[INODES_MAX];
 };
 
+enum reach {
+	REACH_NONE,
+	REACH_MAYBE, /* [::], which takes IPv4 too unless it is IPV6_V6ONLY, ipv6(7): /proc does not tell */
+	REACH_SURE,
+};
+
 /*
- * 127.0.0.1, also in its IPv4-mapped form, or the unspecified address of either family. The kernel prints an address's
- * 32-bit words as numbers of its own byte order.
+ * Of a connection to 127.0.0.1: that address, also in its IPv4-mapped form, or the unspecified one of either family.
+ * The kernel prints an address's 32-bit words as numbers of its own byte order.
  */
-static bool is_reached(const char *address)
+static enum reach reach(const char *address)
 {
 	if (strspn(address, "0") == strlen(address))
-		return true;
+		return strlen(address) == 8 ? REACH_SURE : REACH_MAYBE;
 
 	static const unsigned char words[2][4] = { { 0, 0, 0xff, 0xff }, { 127, 0, 0, 1 } };
 	uint32_t mapped, loopback;
@@ -41,11 +50,26 @@ static bool is_reached(const char *address)
 	memcpy(&loopback, words[1], sizeof(loopback));
 	char text[33];
 	(void) snprintf(text, sizeof(text), "0000000000000000%08X%08X", mapped, loopback);
-	return strcmp(address, text) == 0 || strcmp(address, text + 24) == 0;
+	return strcmp(address, text) == 0 || strcmp(address, text + 24) == 0 ? REACH_SURE : REACH_NONE;
+}
+
+/*
+ * Does a listener hold 127.0.0.1:port? bind(2) tells without a connection that the proxy would see. SO_REUSEADDR, so
+ * that connections do not count, and a command that is about to bind the same is not in our way, nor we in its.
+ */
+static bool is_held(uint16_t port)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int on = 1;
+	const struct sockaddr_in sin = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+	};
+	return fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	       bind(fd, (const struct sockaddr *) &sin, sizeof(sin)) < 0 && errno == EADDRINUSE;
 }
 
 /* sl local_address rem_address st queues tr:when retransmit uid timeout inode. Listeners come first. */
-static void read_listeners(const char *path, uint16_t port, struct inodes *inodes)
+static void read_listeners(const char *path, uint16_t port, enum reach least, struct inodes *inodes)
 {
 	FILE *file = fopen(path, "re");
 	if (!file)
@@ -62,7 +86,7 @@ static void read_listeners(const char *path, uint16_t port, struct inodes *inode
 			continue;
 		if (state != STATE_LISTEN)
 			break;
-		if (local == port && inode != 0 && is_reached(address))
+		if (local == port && inode != 0 && reach(address) >= least)
 			inodes->v[inodes->n++] = inode;
 	}
 	(void) fclose(file);
@@ -134,8 +158,11 @@ static bool find_process(int proc, DIR *entries, const struct stat *namespace, u
 bool listening_in(pid_t init, uid_t uid, uint16_t port)
 {
 	struct inodes inodes = { 0 };
-	read_listeners("/proc/self/net/tcp", port, &inodes);
-	read_listeners("/proc/self/net/tcp6", port, &inodes);
+	read_listeners("/proc/self/net/tcp", port, REACH_SURE, &inodes);
+	read_listeners("/proc/self/net/tcp6", port, REACH_SURE, &inodes);
+	/* One that is there for sure, whoever's, is what a connection reaches; else whatever holds the port. */
+	if (inodes.n == 0 && is_held(port))
+		read_listeners("/proc/self/net/tcp6", port, REACH_MAYBE, &inodes);
 	if (inodes.n == 0)
 		return false;
 

@@ -40,9 +40,14 @@ COMMAND = textwrap.dedent("""
             sys.exit(7)
         if word == "never-bind":
             signal.pause()
-    sock = socket.socket()
+    host = os.environ["OCI_EGRESS_PROXY_HOST"]
+    six = [word for word in sys.argv[1:] if word in ("dual", "v6only")]
+    sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((os.environ["OCI_EGRESS_PROXY_HOST"], int(os.environ["OCI_EGRESS_PROXY_PORT"])))
+    if six:
+        host = "::"
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, six == ["v6only"])
+    sock.bind((host, int(os.environ["OCI_EGRESS_PROXY_PORT"])))
     sock.listen()
     while True:
         connection, _ = sock.accept()
@@ -119,6 +124,28 @@ class External(KeeperTest):
     def test_never_binds(self):
         failed = self.failure(self.policy_of("never-bind", startup_timeout_ms=300))
         self.assertIn("does not listen on 127.0.0.1:", failed.text)
+
+    def test_every_address_of_both_families(self):
+        keeper = self.keeper(self.policy_of("dual"))
+        keeper.begin()
+        self.assertEqual(self.said(keeper)["argv"], ["dual"])
+
+    def test_every_address_of_ipv6_only(self):
+        """Listens, but not where the worker connects to."""
+        failed = self.failure(self.policy_of("v6only", startup_timeout_ms=500))
+        self.assertIn("does not listen on 127.0.0.1:", failed.text)
+
+    def test_ipv6_only_and_somebody_else(self):
+        """Whoever has the port on 127.0.0.1 would get the container's bytes."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        keeper = self.keeper(self.policy_of("v6only", port=port, startup_timeout_ms=1000))
+        keeper.hook.join(keeper.container("c1"), keeper.image)
+        until(lambda: keeper.status()["external_pid"] != 0, "started")
+        with socket.create_server(("127.0.0.1", port)):
+            with self.assertRaises(ControlError) as caught:
+                keeper.hook.probe(keeper.address)
+        self.assertIn("does not listen", caught.exception.text)
 
     def test_exits_at_once(self):
         self.assertIn("ended with status 7", self.failure(self.policy_of("exit")).text)
