@@ -450,7 +450,7 @@ static void test_interfaces_that_may_lead_elsewhere_are_refused(void **state)
 		"ip link add d1 type veth peer name d0; ip -6 addr add 2001:db8::1/64 dev d0",
 		"ip link add d1 type veth peer name d0; ip link set d0 up; ip route add default dev d0",
 		/* an alternative name is not what an interface is called */
-		"ip link add d1 type veth peer name d0; ip link property add dev d0 altname " LINK_NAME,
+		"ip link add d1 type veth peer name d0; ip link property add dev d0 altname oe0",
 	};
 
 	(void) state;
