@@ -9,9 +9,8 @@
  * LINGER    the client to have it all        PARTING_TIMEOUT_MS  DONE
  * DONE      the sweep that frees it
  *
- * An external proxy's connection begins in DIAL. The log line is written by conn_settle(), on the way into
- * ANSWER, LINGER or DONE, whichever comes first. The client's socket comes with SO_LINGER {1, 0} from the listener, so
- * whatever closes it in a hurry resets it, and a client that reads nothing cannot keep it in the kernel.
+ * An external proxy's connection begins in DIAL. The log line is written on the way into ANSWER, LINGER or DONE,
+ * whichever comes first: ending.c.
  */
 #include "proxy/conn.h"
 
@@ -25,46 +24,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proxy/access_log.h"
+#include "proxy/conn_parts.h"
 #include "proxy/dial.h"
+#include "proxy/ending.h"
 #include "proxy/filter.h"
 #include "proxy/http.h"
-#include "proxy/parting.h"
 #include "proxy/reading.h"
 #include "proxy/relay.h"
 #include "proxy/resolver.h"
 #include "proxy/scoreboard.h"
-
-#define PARTING_TIMEOUT_MS 1000
-
-enum state { HEAD, RESOLVE, DIAL, TUNNEL, ANSWER, LINGER, DONE };
-
-struct conn {
-	TAILQ_ENTRY(conn) entry; /* in conns->open or ->done */
-	TAILQ_ENTRY(conn) ready_entry;
-	bool is_ready; /* in conns->ready */
-	bool settled;  /* logged and counted */
-	enum state state;
-	struct conns *conns;
-	struct source client, origin;
-	struct timer timer;
-	int64_t started_ms, active_ms; /* CLOCK_MONOTONIC */
-	struct scoreboard_slot *slot;
-
-	/* what was asked for, and how it went; for the log */
-	struct host host;
-	uint16_t port; /* 0: not known yet */
-	const struct image_rule *rule;
-	struct address dialled; /* family 0: none */
-	bool was_tunnel;
-
-	/* of one state each */
-	struct reading *reading; /* HEAD */
-	struct lookup *lookup;   /* RESOLVE */
-	struct dial *dial;       /* DIAL */
-	struct parting *parting; /* ANSWER, LINGER */
-	struct relay relay;      /* TUNNEL */
-};
 
 void conns_init(struct conns *conns)
 {
@@ -74,9 +42,29 @@ void conns_init(struct conns *conns)
 	timers_init(&conns->timers);
 }
 
-static void set_deadline(struct conn *conn, enum timer_kind kind, uint32_t ms)
+void conn_set_deadline(struct conn *conn, enum timer_kind kind, uint32_t ms)
 {
 	timers_start(&conn->conns->timers, &conn->timer, kind, conn->conns->now_ms + ms);
+}
+
+void conn_close_source(struct source *source)
+{
+	if (source->fd >= 0)
+		close(source->fd);
+	source->fd = -1;
+}
+
+void conn_free_reading(struct conn *conn)
+{
+	reading_free(conn->reading);
+	conn->reading = NULL;
+}
+
+void conn_leave_ready(struct conn *conn)
+{
+	if (conn->is_ready)
+		TAILQ_REMOVE(&conn->conns->ready, conn, ready_entry);
+	conn->is_ready = false;
 }
 
 static bool watch(struct conn *conn, struct source *source)
@@ -86,175 +74,6 @@ static bool watch(struct conn *conn, struct source *source)
 		.data.ptr = source,
 	};
 	return epoll_ctl(conn->conns->epoll, EPOLL_CTL_ADD, source->fd, &event) == 0;
-}
-
-static void close_source(struct source *source)
-{
-	if (source->fd >= 0)
-		close(source->fd);
-	source->fd = -1;
-}
-
-static void set_linger(int fd, bool reset)
-{
-	struct linger linger = { .l_onoff = reset };
-	(void) setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
-
-/* -- the end -- */
-
-static void count(struct scoreboard_counters *counters, const struct conn *conn, enum reason reason)
-{
-	const char *verdict = access_verdict(reason, conn->was_tunnel);
-	if (conn->was_tunnel)
-		; /* counted when it became one */
-	else if (strcmp(verdict, "denied") == 0)
-		atomic_fetch_add_explicit(&counters->denied, 1, memory_order_relaxed);
-	else
-		atomic_fetch_add_explicit(&counters->failed, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&counters->bytes_up, conn->relay.flows[RELAY_CLIENT].bytes, memory_order_relaxed);
-	atomic_fetch_add_explicit(&counters->bytes_down, conn->relay.flows[RELAY_ORIGIN].bytes, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&counters->open, 1, memory_order_relaxed);
-}
-
-/* How it went is known: says so once, and lets go of everything but the sockets. */
-static void conn_settle(struct conn *conn, enum reason reason)
-{
-	struct conns *conns = conn->conns;
-	if (conn->settled)
-		return;
-	conn->settled = true;
-
-	const struct access_entry entry = {
-		.host = conn->port ? &conn->host : NULL,
-		.port = conn->port,
-		.dialled = conn->dialled.family ? &conn->dialled : NULL,
-		.rule = conn->rule,
-		.reason = reason,
-		.tunnel = conn->was_tunnel,
-		.bytes_up = conn->relay.flows[RELAY_CLIENT].bytes,
-		.bytes_down = conn->relay.flows[RELAY_ORIGIN].bytes,
-		.duration_ms = conns->now_ms - conn->started_ms,
-	};
-	access_log_write(conns->log, &entry);
-	count(&conns->board->counters, conn, reason);
-	scoreboard_release(conns->board, conn->slot, &conns->first_slot);
-	conn->slot = NULL;
-}
-
-static void free_reading(struct conn *conn)
-{
-	reading_free(conn->reading);
-	conn->reading = NULL;
-}
-
-/* Whatever ends a tunnel takes it off the list: its descriptors may soon be another's. */
-static void leave_ready(struct conn *conn)
-{
-	if (conn->is_ready)
-		TAILQ_REMOVE(&conn->conns->ready, conn, ready_entry);
-	conn->is_ready = false;
-}
-
-static void conn_done(struct conn *conn)
-{
-	struct conns *conns = conn->conns;
-	struct address unused[RESOLVER_ADDRESSES_MAX];
-
-	conn->state = DONE;
-	timers_stop(&conns->timers, &conn->timer);
-	if (conn->lookup)
-		(void) resolver_cancel(conn->lookup, unused);
-	conn->lookup = NULL;
-	if (conn->was_tunnel)
-		relay_finish(&conn->relay, &conns->pipes);
-	close_source(&conn->client);
-	close_source(&conn->origin);
-	leave_ready(conn);
-	TAILQ_REMOVE(&conns->open, conn, entry);
-	TAILQ_INSERT_TAIL(&conns->done, conn, entry);
-}
-
-/* Ends it at once: both sides are reset. */
-static void conn_abort(struct conn *conn, enum reason reason)
-{
-	conn_settle(conn, reason);
-	set_linger(conn->client.fd, true);
-	if (conn->origin.fd >= 0)
-		set_linger(conn->origin.fd, true);
-	conn_done(conn);
-}
-
-/* A close(2) without reset, of which nothing can stay behind in the kernel. */
-static void close_in_order(struct conn *conn)
-{
-	set_linger(conn->client.fd, false);
-	conn_done(conn);
-}
-
-static void linger_run(struct conn *conn)
-{
-	switch (parting_linger(conn->parting, conn->client.fd)) {
-	case PARTING_WAITS:
-		break;
-	case PARTING_OVER:
-		close_in_order(conn);
-		break;
-	case PARTING_FAILED:
-		conn_done(conn);
-		break;
-	}
-}
-
-static void linger_expired(struct conn *conn)
-{
-	if (parting_is_acknowledged(conn->client.fd))
-		close_in_order(conn);
-	else
-		conn_done(conn);
-}
-
-static void answer_run(struct conn *conn)
-{
-	switch (parting_send(conn->parting, conn->client.fd)) {
-	case PARTING_WAITS:
-		break;
-	case PARTING_OVER:
-		conn->state = LINGER;
-		linger_run(conn);
-		break;
-	case PARTING_FAILED:
-		conn_done(conn);
-		break;
-	}
-}
-
-/* Ends it in good order; with an answer where the reason has one and the client still waits for it. */
-static void part(struct conn *conn, enum reason reason, bool answer, const char *problem)
-{
-	free_reading(conn);
-	leave_ready(conn);
-	close_source(&conn->origin);
-	conn->parting = malloc(sizeof(*conn->parting));
-	if (!conn->parting) {
-		conn_abort(conn, reason);
-		return;
-	}
-	parting_init(conn->parting);
-	if (answer)
-		http_answer(&conn->parting->answer, reason, problem);
-	conn_settle(conn, reason);
-	conn->state = ANSWER;
-	set_deadline(conn, TIMER_LINGER, PARTING_TIMEOUT_MS);
-	answer_run(conn);
-}
-
-static void refuse(struct conn *conn, enum reason reason, const char *problem)
-{
-	if (reason_http_status(reason) == 0 || conn->conns->external_port)
-		conn_abort(conn, reason);
-	else
-		part(conn, reason, true, problem);
 }
 
 /* -- the tunnel -- */
@@ -281,10 +100,10 @@ static void tunnel_run(struct conn *conn)
 		conn->is_ready = true;
 		break;
 	case RELAY_ENDED:
-		part(conn, REASON_ALLOWED, false, NULL);
+		ending_part(conn, REASON_ALLOWED, false, NULL);
 		break;
 	case RELAY_RESET:
-		conn_abort(conn, relay->reset == RELAY_CLIENT ? REASON_CLIENT_RESET : REASON_ORIGIN_RESET);
+		ending_abort(conn, relay->reset == RELAY_CLIENT ? REASON_CLIENT_RESET : REASON_ORIGIN_RESET);
 		break;
 	}
 }
@@ -298,14 +117,14 @@ static void tunnel_start(struct conn *conn)
 	/* nothing was sent before: the queue has room for all of it, or the socket is dead */
 	if (!conn->conns->external_port &&
 		send(conn->client.fd, HTTP_TUNNEL_ANSWER, len, MSG_NOSIGNAL) != (ssize_t) len) {
-		conn_abort(conn, REASON_CLIENT_CLOSED);
+		ending_abort(conn, REASON_CLIENT_CLOSED);
 		return;
 	}
 	conn->was_tunnel = true;
 	atomic_fetch_add_explicit(&conn->conns->board->counters.allowed, 1, memory_order_relaxed);
 	conn->state = TUNNEL;
 	conn->active_ms = conn->conns->now_ms;
-	set_deadline(conn, TIMER_IDLE, conn->conns->image->limits.idle_timeout_ms);
+	conn_set_deadline(conn, TIMER_IDLE, conn->conns->image->limits.idle_timeout_ms);
 	relay_init(&conn->relay, conn->client.fd, conn->origin.fd);
 	tunnel_run(conn);
 }
@@ -317,17 +136,17 @@ static void tunnel_expired(struct conn *conn)
 	if (due_ms > conns->now_ms)
 		timers_start(&conns->timers, &conn->timer, TIMER_IDLE, due_ms);
 	else
-		conn_abort(conn, REASON_IDLE_TIMEOUT);
+		ending_abort(conn, REASON_IDLE_TIMEOUT);
 }
 
 /* -- the origin -- */
 
 static void dial_on(struct conn *conn)
 {
-	close_source(&conn->origin);
+	conn_close_source(&conn->origin);
 	conn->origin.fd = dial_next(conn->dial, &conn->dialled);
 	if (conn->origin.fd < 0) {
-		refuse(conn, conn->dial->failure, NULL);
+		ending_refuse(conn, conn->dial->failure, NULL);
 		return;
 	}
 	if (conn->slot) {
@@ -336,9 +155,9 @@ static void dial_on(struct conn *conn)
 	}
 	/* each address has its share of the time, so that one that does not answer leaves some for the next */
 	uint32_t share = conn->conns->image->limits.connect_timeout_ms / conn->dial->n;
-	set_deadline(conn, TIMER_CONNECT, share ? share : 1);
+	conn_set_deadline(conn, TIMER_CONNECT, share ? share : 1);
 	if (!watch(conn, &conn->origin))
-		refuse(conn, REASON_LIMIT_RESOURCES, NULL);
+		ending_refuse(conn, REASON_LIMIT_RESOURCES, NULL);
 }
 
 static void dial_run(struct conn *conn)
@@ -362,7 +181,7 @@ static void dial_start(struct conn *conn, const struct address *addresses, size_
 	enum reason reason = conn->dial ? dial_prepare(conn->dial, conns->image, conns->route, addresses, n, conn->port)
 					: REASON_LIMIT_RESOURCES;
 	if (reason != REASON_NONE) {
-		refuse(conn, reason, NULL);
+		ending_refuse(conn, reason, NULL);
 		return;
 	}
 	conn->state = DIAL;
@@ -374,7 +193,7 @@ static void dial_external(struct conn *conn)
 	static const struct address loopback = { AF_INET, { 127, 0, 0, 1 } };
 	conn->dial = malloc(sizeof(*conn->dial));
 	if (!conn->dial) {
-		conn_abort(conn, REASON_LIMIT_RESOURCES);
+		ending_abort(conn, REASON_LIMIT_RESOURCES);
 		return;
 	}
 	dial_prepare_unchecked(conn->dial, &loopback, conn->conns->external_port);
@@ -389,7 +208,7 @@ static void on_resolved(void *arg, enum reason reason, const struct address *add
 	if (reason == REASON_NONE)
 		dial_start(conn, addresses, n);
 	else
-		refuse(conn, reason, NULL);
+		ending_refuse(conn, reason, NULL);
 }
 
 static void resolve_expired(struct conn *conn)
@@ -410,12 +229,12 @@ static void request_decided(struct conn *conn)
 	if (conn->slot && decision.rule)
 		conn->slot->rule_line = decision.rule->line;
 	if (decision.reason != REASON_ALLOWED) {
-		refuse(conn, decision.reason, NULL);
+		ending_refuse(conn, decision.reason, NULL);
 	} else if (conn->host.kind == HOST_ADDRESS) {
 		dial_start(conn, &conn->host.address, 1);
 	} else {
 		conn->state = RESOLVE;
-		set_deadline(conn, TIMER_RESOLVE, conns->image->limits.resolve_timeout_ms);
+		conn_set_deadline(conn, TIMER_RESOLVE, conns->image->limits.resolve_timeout_ms);
 		struct lookup *lookup;
 		resolver_start(conns->resolver, &conn->host, on_resolved, conn, &lookup);
 		if (lookup)
@@ -429,10 +248,10 @@ static void request_complete(struct conn *conn)
 	struct reading *reading = conn->reading;
 	enum reason reason = http_connect_target(&reading->head, reading->buf, &conn->host, &conn->port, &problem);
 	if (reason != REASON_NONE) {
-		refuse(conn, reason, problem);
+		ending_refuse(conn, reason, problem);
 		return;
 	}
-	free_reading(conn);
+	conn_free_reading(conn);
 	if (conn->slot) {
 		memcpy(conn->slot->host, conn->host.name, sizeof(conn->slot->host));
 		conn->slot->host_len = conn->host.len;
@@ -445,9 +264,9 @@ static void request_complete(struct conn *conn)
 static void head_ended(struct conn *conn, enum reason reason, const char *problem)
 {
 	if (conn->reading && conn->reading->len > 0)
-		refuse(conn, reason, problem);
+		ending_refuse(conn, reason, problem);
 	else
-		part(conn, reason == REASON_BAD_REQUEST ? REASON_CLIENT_CLOSED : reason, false, NULL);
+		ending_part(conn, reason == REASON_BAD_REQUEST ? REASON_CLIENT_CLOSED : reason, false, NULL);
 }
 
 static void head_run(struct conn *conn)
@@ -464,16 +283,16 @@ static void head_run(struct conn *conn)
 		request_complete(conn);
 		break;
 	case READING_BAD:
-		refuse(conn, conn->reading->head.reason, conn->reading->head.problem);
+		ending_refuse(conn, conn->reading->head.reason, conn->reading->head.problem);
 		break;
 	case READING_ENDED:
 		head_ended(conn, REASON_BAD_REQUEST, "It ended in the middle of its head.");
 		break;
 	case READING_FAILED:
-		conn_abort(conn, REASON_CLIENT_CLOSED);
+		ending_abort(conn, REASON_CLIENT_CLOSED);
 		break;
 	case READING_NO_MEMORY:
-		refuse(conn, REASON_LIMIT_RESOURCES, NULL);
+		ending_refuse(conn, REASON_LIMIT_RESOURCES, NULL);
 		break;
 	}
 }
@@ -491,17 +310,17 @@ static void client_event(struct conn *conn, uint32_t events)
 	case RESOLVE:
 	case DIAL:
 		if (gone)
-			conn_abort(conn, REASON_CLIENT_CLOSED);
+			ending_abort(conn, REASON_CLIENT_CLOSED);
 		break;
 	case TUNNEL:
 		relay_note(&conn->relay, RELAY_CLIENT, events);
 		tunnel_run(conn);
 		break;
 	case ANSWER:
-		answer_run(conn);
+		ending_answer(conn);
 		break;
 	case LINGER:
-		linger_run(conn);
+		ending_linger(conn);
 		break;
 	case DONE:
 		break;
@@ -543,7 +362,7 @@ static void conn_expired(struct conn *conn)
 		break;
 	case ANSWER:
 	case LINGER:
-		linger_expired(conn);
+		ending_expired(conn);
 		break;
 	case DONE:
 		break;
@@ -562,7 +381,7 @@ void conns_run_ready(struct conns *conns)
 	struct conn *last = TAILQ_LAST(&conns->ready, conn_list);
 	for (struct conn *conn = NULL; last && conn != last;) {
 		conn = TAILQ_FIRST(&conns->ready);
-		leave_ready(conn);
+		conn_leave_ready(conn);
 		tunnel_run(conn);
 	}
 }
@@ -572,7 +391,7 @@ bool conns_sweep(struct conns *conns)
 	bool any = !TAILQ_EMPTY(&conns->done);
 	for (struct conn *conn; (conn = TAILQ_FIRST(&conns->done));) {
 		TAILQ_REMOVE(&conns->done, conn, entry);
-		free_reading(conn);
+		conn_free_reading(conn);
 		free(conn->dial);
 		free(conn->parting);
 		free(conn);
@@ -584,7 +403,7 @@ bool conns_sweep(struct conns *conns)
 void conns_end_all(struct conns *conns, enum reason reason)
 {
 	for (struct conn *conn; (conn = TAILQ_FIRST(&conns->open));)
-		conn_abort(conn, reason);
+		ending_abort(conn, reason);
 	conns_sweep(conns);
 }
 
@@ -616,9 +435,9 @@ bool conn_start(struct conns *conns, int fd)
 
 	int on = 1;
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	set_deadline(conn, TIMER_HEAD, conns->image->limits.head_timeout_ms);
+	conn_set_deadline(conn, TIMER_HEAD, conns->image->limits.head_timeout_ms);
 	if (!watch(conn, &conn->client))
-		conn_abort(conn, REASON_LIMIT_RESOURCES);
+		ending_abort(conn, REASON_LIMIT_RESOURCES);
 	else if (conns->external_port)
 		dial_external(conn);
 	return true;

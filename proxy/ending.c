@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/ending.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "proxy/access_log.h"
+#include "proxy/conn_parts.h"
+#include "proxy/http.h"
+#include "proxy/parting.h"
+#include "proxy/resolver.h"
+#include "proxy/scoreboard.h"
+
+#define PARTING_TIMEOUT_MS 1000
+
+static void set_linger(int fd, bool reset)
+{
+	struct linger linger = { .l_onoff = reset };
+	(void) setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+static void count(struct scoreboard_counters *counters, const struct conn *conn, enum reason reason)
+{
+	const char *verdict = access_verdict(reason, conn->was_tunnel);
+	if (conn->was_tunnel)
+		; /* counted when it became one */
+	else if (strcmp(verdict, "denied") == 0)
+		atomic_fetch_add_explicit(&counters->denied, 1, memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(&counters->failed, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&counters->bytes_up, conn->relay.flows[RELAY_CLIENT].bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&counters->bytes_down, conn->relay.flows[RELAY_ORIGIN].bytes, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&counters->open, 1, memory_order_relaxed);
+}
+
+/* How it went is known: says so once, and lets go of everything but the sockets. */
+static void settle(struct conn *conn, enum reason reason)
+{
+	struct conns *conns = conn->conns;
+	if (conn->settled)
+		return;
+	conn->settled = true;
+
+	const struct access_entry entry = {
+		.host = conn->port ? &conn->host : NULL,
+		.port = conn->port,
+		.dialled = conn->dialled.family ? &conn->dialled : NULL,
+		.rule = conn->rule,
+		.reason = reason,
+		.tunnel = conn->was_tunnel,
+		.bytes_up = conn->relay.flows[RELAY_CLIENT].bytes,
+		.bytes_down = conn->relay.flows[RELAY_ORIGIN].bytes,
+		.duration_ms = conns->now_ms - conn->started_ms,
+	};
+	access_log_write(conns->log, &entry);
+	count(&conns->board->counters, conn, reason);
+	scoreboard_release(conns->board, conn->slot, &conns->first_slot);
+	conn->slot = NULL;
+}
+
+static void done(struct conn *conn)
+{
+	struct conns *conns = conn->conns;
+	struct address unused[RESOLVER_ADDRESSES_MAX];
+
+	conn->state = DONE;
+	timers_stop(&conns->timers, &conn->timer);
+	if (conn->lookup)
+		(void) resolver_cancel(conn->lookup, unused);
+	conn->lookup = NULL;
+	if (conn->was_tunnel)
+		relay_finish(&conn->relay, &conns->pipes);
+	conn_close_source(&conn->client);
+	conn_close_source(&conn->origin);
+	conn_leave_ready(conn);
+	TAILQ_REMOVE(&conns->open, conn, entry);
+	TAILQ_INSERT_TAIL(&conns->done, conn, entry);
+}
+
+void ending_abort(struct conn *conn, enum reason reason)
+{
+	settle(conn, reason);
+	set_linger(conn->client.fd, true);
+	if (conn->origin.fd >= 0)
+		set_linger(conn->origin.fd, true);
+	done(conn);
+}
+
+/* A close(2) without reset, of which nothing can stay behind in the kernel. */
+static void close_in_order(struct conn *conn)
+{
+	set_linger(conn->client.fd, false);
+	done(conn);
+}
+
+void ending_linger(struct conn *conn)
+{
+	switch (parting_linger(conn->parting, conn->client.fd)) {
+	case PARTING_WAITS:
+		break;
+	case PARTING_OVER:
+		close_in_order(conn);
+		break;
+	case PARTING_FAILED:
+		done(conn);
+		break;
+	}
+}
+
+void ending_expired(struct conn *conn)
+{
+	if (parting_is_acknowledged(conn->client.fd))
+		close_in_order(conn);
+	else
+		done(conn);
+}
+
+void ending_answer(struct conn *conn)
+{
+	switch (parting_send(conn->parting, conn->client.fd)) {
+	case PARTING_WAITS:
+		break;
+	case PARTING_OVER:
+		conn->state = LINGER;
+		ending_linger(conn);
+		break;
+	case PARTING_FAILED:
+		done(conn);
+		break;
+	}
+}
+
+void ending_part(struct conn *conn, enum reason reason, bool answer, const char *problem)
+{
+	conn_free_reading(conn);
+	conn_leave_ready(conn);
+	conn_close_source(&conn->origin);
+	conn->parting = malloc(sizeof(*conn->parting));
+	if (!conn->parting) {
+		ending_abort(conn, reason);
+		return;
+	}
+	parting_init(conn->parting);
+	if (answer)
+		http_answer(&conn->parting->answer, reason, problem);
+	settle(conn, reason);
+	conn->state = ANSWER;
+	conn_set_deadline(conn, TIMER_LINGER, PARTING_TIMEOUT_MS);
+	ending_answer(conn);
+}
+
+void ending_refuse(struct conn *conn, enum reason reason, const char *problem)
+{
+	if (reason_http_status(reason) == 0 || conn->conns->external_port)
+		ending_abort(conn, reason);
+	else
+		ending_part(conn, reason, true, problem);
+}
