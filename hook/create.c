@@ -109,7 +109,9 @@ static int write_link(struct create *c, struct error *err)
 static int join_keeper(struct create *c, struct error *err)
 {
 	struct rundir_link link;
-	int r = rundir_read_link(c->lock, &link, err);
+	int r = link_check_shared(c->plan.netns, err);
+	if (r == 0)
+		r = rundir_read_link(c->lock, &link, err);
 	if (r == 0) {
 		c->link = (struct link){
 			.kind = link.kind,

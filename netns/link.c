@@ -114,14 +114,30 @@ static int survey_here(void *arg, struct error *err)
 	return survey(err);
 }
 
-int link_check(int netns, struct error *err)
+static int survey_shared_here(void *arg, struct error *err)
+{
+	(void) arg;
+	return survey_shared(err);
+}
+
+static int link_survey(int netns, int (*survey_fn)(void *arg, struct error *err), struct error *err)
 {
 	int r = netns_is_own(netns, err);
 	if (r == 1)
 		r = error_say(err, EXDEV, "the container's network namespace is the host's own");
 	if (r == 0)
-		r = netns_call(netns, survey_here, NULL, err);
+		r = netns_call(netns, survey_fn, NULL, err);
 	return r < 0 ? error_close(err) : 0;
+}
+
+int link_check(int netns, struct error *err)
+{
+	return link_survey(netns, survey_here, err);
+}
+
+int link_check_shared(int netns, struct error *err)
+{
+	return link_survey(netns, survey_shared_here, err);
 }
 
 int link_make(int netns, const struct link_config *config, struct link *ret, struct error *err)

@@ -50,6 +50,9 @@ struct link {
  */
 int link_check(int netns, struct error *err);
 
+/* The same for a namespace whose link is there already: nothing else may have come since it was made. */
+int link_check_shared(int netns, struct error *err);
+
 /*
  * Makes the link in the container's namespace, which link_check() has passed. Both ends are operationally up when it
  * returns. The caller holds the namespace's lock. Returns 0 and *ret (link_undo() or, when the listener has been handed

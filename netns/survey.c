@@ -151,6 +151,18 @@ int survey_await_gone(struct error *err)
 	return r;
 }
 
+int survey_shared(struct error *err)
+{
+	struct netlink *netlink = NULL;
+	int ours;
+
+	int r = netlink_open(&netlink, err);
+	if (r == 0)
+		r = survey_foreign(netlink, &ours, err);
+	netlink_close(netlink);
+	return r < 0 ? error_close(err) : 0;
+}
+
 int survey(struct error *err)
 {
 	struct netlink *netlink = NULL;

@@ -13,5 +13,8 @@
  */
 int survey(struct error *err);
 
+/* The same where oe0 is there by right, or there is a socket link: only the others are looked for. */
+int survey_shared(struct error *err);
+
 /* Waits until there is no oe0 in the namespace that this thread is in now, a second at most (else -EEXIST). */
 int survey_await_gone(struct error *err);

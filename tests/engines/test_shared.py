@@ -52,6 +52,17 @@ class Shared(WorldTest):
         self.world.status()
         self.assertClean()
 
+    @each_runtime
+    def test_an_interface_that_came_later(self, runtime):
+        """What was looked for when the link was made is looked for again at every join."""
+        first = self.start(runtime, "veth")
+        harness.sh("nsenter", f"--net={self.path}", "ip", "link", "add", "later0", "type", "veth", "peer", "name", "later1")
+        with self.assertRaises(Gone):
+            self.start(runtime, "veth")
+        self.assertTrue(first.ask("fetch allowed.test:443")["ok"])
+        harness.sh("nsenter", f"--net={self.path}", "ip", "link", "del", "later0")
+        self.assertTrue(self.start(runtime, "veth").ask("fetch allowed.test:443")["ok"])
+
     def init(self):
         """A process in the namespace that waits in read(2), as a runtime's init does while hooks run."""
         process = subprocess.Popen(["nsenter", f"--net={self.path}", "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
