@@ -60,16 +60,23 @@ static int lock_records(int run)
 	return fd;
 }
 
-/* Locked, so that no hook puts the record of the next container of this id there between the look and the unlink. */
-static void unlink_record(int run, const struct container *container)
+static void unlink_own(int run, const struct container *container)
 {
-	_cleanup_close_ int lock = lock_records(run);
 	struct container_record now = look_up_record(run, container->id);
 	if (now.inode != container->record.inode || now.mtime_ns != container->record.mtime_ns)
 		return;
 	char name[RECORD_NAME_MAX];
 	record_name(container->id, name);
 	(void) unlinkat(run, name, 0);
+}
+
+/* Locked, so that no hook puts the record of the next container of this id there between the look and the unlink. */
+static void unlink_record(int run, const struct container *container)
+{
+	int lock = lock_records(run);
+	unlink_own(run, container);
+	if (lock >= 0)
+		close(lock);
 }
 
 static int grow(struct containers *containers, struct error *err)
