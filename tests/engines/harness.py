@@ -651,9 +651,9 @@ class Container(Talk):
         self.pid = int(wait_file(pid_file, lambda text: text.strip().isdigit() and text))
         self.netns = Netns(self.pid)
 
-    def exec(self, *, caps=()):
+    def exec(self, *, caps=(), env=()):
         """Another probe in the container, by the runtime's exec: without our filter, without our environment."""
-        flags = [f"--cap={c}" for c in caps]
+        flags = [f"--cap={c}" for c in caps] + [f"--env={variable}" for variable in env]
         talk = Talk(self.runtime.command("exec", *flags, self.id, "/probe"), os.path.join(self.bundle.dir, "exec-stderr"))
         self.talks.append(talk)
         return talk

@@ -51,7 +51,7 @@ class Lifetime(WorldTest):
     @each_link
     def test_runtime_killed(self, runtime, link):
         """The container lives on, guarded as before; when its init ends all is cleaned up."""
-        container = self.start(runtime, link)
+        container = self.start(runtime, link, args=["/bin/sh", "-c", "/probe; exec sleep 1000"])  # with runc goes the probe's stdin
         before = self.roles(container)
         parent = int(self.stat_parent(container.pid))
         if self.world.processes().get(parent) or parent == container.process.pid:
@@ -59,9 +59,13 @@ class Lifetime(WorldTest):
         container.process.kill()
         wait_ended([container.process.pid])
         self.assertEqual(self.roles(container), before)
-        self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
-        self.assertEqual(container.ask("fetch other.test:443")["status"], 403)
-        self.assertFalse(container.ask("connect 203.0.113.7 443")["ok"])
+        self.assertEqual(container.status("Seccomp"), "2")
+        address = harness.PROXY if link == "veth" else "127.0.0.1"
+        talk = container.exec(env=[f"https_proxy=http://{address}:{harness.PORT}"])
+        self.assertTrue(talk.ask("fetch allowed.test:443")["ok"])
+        self.assertEqual(talk.ask("fetch other.test:443")["status"], 403)
+        self.assertFalse(talk.ask("connect 203.0.113.7 443")["ok"])
+        talk.drop()
         os.kill(container.pid, signal.SIGKILL)
         self.assertClean()
 
