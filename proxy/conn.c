@@ -303,10 +303,12 @@ static void client_event(struct conn *conn, uint32_t events)
 {
 	/* while nothing is read a client that only half-closed may still want its answer */
 	bool gone = events & (EPOLLHUP | EPOLLERR);
-	switch (conn->state) {
-	case HEAD:
+	if (conn->state == HEAD) {
 		head_run(conn);
-		break;
+		if (!gone)
+			return; /* else its request and its end came in one: this is the only event of that end */
+	}
+	switch (conn->state) {
 	case RESOLVE:
 	case DIAL:
 		if (gone)
@@ -322,6 +324,7 @@ static void client_event(struct conn *conn, uint32_t events)
 	case LINGER:
 		ending_linger(conn);
 		break;
+	case HEAD:
 	case DONE:
 		break;
 	}

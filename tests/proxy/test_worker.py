@@ -2,6 +2,7 @@
 """The real worker, end to end: what it lets through, what it refuses and how, and what it says of it in the log."""
 import os
 import random
+import signal
 import socket
 import struct
 import threading
@@ -373,6 +374,17 @@ class Names(Case):
             self.leave(sock)
         NAMES.answers['loud.some.test'] = ['127.0.0.1']
         self.refused('loud.some.test:443', 403, 'address-forbidden', 'denied')
+
+    def test_a_client_whose_request_and_end_come_in_one(self):
+        self.start(['slow.test'])
+        NAMES.answers['slow.test'] = None
+        self.worker.process.send_signal(signal.SIGSTOP)
+        sock = self.worker.connect()
+        sock.sendall(connect_request('slow.test:443'))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        sock.close()
+        self.worker.process.send_signal(signal.SIGCONT)
+        self.assertEqual(self.worker.line()['reason'], 'client-closed')
 
     def test_a_name_is_asked_for_once_at_a_time(self):
         """Whoever asks meanwhile waits for the same answer; one who leaves takes it from nobody."""
