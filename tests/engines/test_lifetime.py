@@ -65,7 +65,7 @@ class Lifetime(WorldTest):
         self.assertTrue(talk.ask("fetch allowed.test:443")["ok"])
         self.assertEqual(talk.ask("fetch other.test:443")["status"], 403)
         self.assertFalse(talk.ask("connect 203.0.113.7 443")["ok"])
-        talk.drop()
+        talk.end()
         os.kill(container.pid, signal.SIGKILL)
         self.assertClean()
 
