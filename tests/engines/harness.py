@@ -349,7 +349,7 @@ class World:
         return self.on_host(PROGRAM, *argv, **kw)
 
     def hook_args(self, stage):
-        return ["oci-egress", "hook", *self.places(), "--state", self.state, "--keeper", KEEPER, stage]
+        return ["oci-egress", "hook", stage, *self.places(), "--state", self.state, "--keeper", KEEPER]
 
     def places(self):
         return ["--policies", self.policies, "--run", self.run, "--log", self.log, "--config", self.path("config.json")]
