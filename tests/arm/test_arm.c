@@ -705,6 +705,18 @@ static char *runnable(char *program)
 	return NULL;
 }
 
+/* The build's own directory may be one that only root can enter. */
+static int copy(const char *path, const char *name, uid_t owner, mode_t mode)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	_cleanup_close_ int from = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int to = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	if (io_read_all(from, 16 << 20, &text, &len, NULL) < 0 || io_write_all(to, text, len, NULL) < 0)
+		return -1;
+	return fchown(to, owner, owner) < 0 || fchmod(to, mode) < 0 ? -1 : 0;
+}
+
 static int set_up(void **state)
 {
 	(void) state;
@@ -716,23 +728,20 @@ static int set_up(void **state)
 
 	bare_program = getenv("ARM_BARE");
 	bare32_program = runnable(getenv("ARM_BARE32"));
-	full_program = getenv("ARM_FULL");
-	if (!bare_program || !full_program || !mkdtemp(directory) || chmod(directory, 0755) < 0)
+	const char *built = getenv("ARM_FULL");
+	if (!bare_program || !built || !mkdtemp(directory) || chmod(directory, 0755) < 0)
 		return -1;
 
 	script = in_directory("script");
+	full_program = in_directory("full");
 	setuid_program = in_directory("setuid");
+	if (copy(built, full_program, 0, 0755) < 0 || copy(built, setuid_program, 4242, 04755) < 0)
+		return -1;
 	FILE *f = fopen(script, "we");
 	if (!f || fprintf(f, "#!%s\n", full_program) < 0 || fchmod(fileno(f), 0755) < 0 || fclose(f) != 0)
 		return -1;
 
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-	_cleanup_close_ int from = open(full_program, O_RDONLY | O_CLOEXEC);
-	_cleanup_close_ int to = open(setuid_program, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-	if (io_read_all(from, 16 << 20, &text, &len, NULL) < 0 || io_write_all(to, text, len, NULL) < 0)
-		return -1;
-	return fchown(to, 4242, 4242) < 0 || fchmod(to, 04755) < 0 ? -1 : 0;
+	return 0;
 }
 
 static int tear_down(void **state)
@@ -740,8 +749,10 @@ static int tear_down(void **state)
 	(void) state;
 	seccomp_filter_free(&filter);
 	(void) unlink(script);
+	(void) unlink(full_program);
 	(void) unlink(setuid_program);
 	free(script);
+	free(full_program);
 	free(setuid_program);
 	return rmdir(directory);
 }
