@@ -389,7 +389,7 @@ class Log(KeeperTest):
 
     def test_stays_bounded_while_workers_die(self):
         """Each leaves the lines of as many connections as it may have; their sum is not the log's size."""
-        policy = {"allow": ["listed.example"], "limits": {"log_bytes": 65536, "connections": 300}}
+        policy = {"allow": ["listed.example"], "limits": {"log_bytes": 65536, "connections": 400}}
         keeper = self.keeper(policy)
         keeper.begin()
         largest = 0
