@@ -53,9 +53,9 @@ static void knows_the_living_from_the_dead(void **state)
 
 static void *outlive(void *arg)
 {
-	(void) arg;
-	for (;;)
+	while (!arg)
 		pause();
+	return NULL;
 }
 
 /* proc(5) calls it a zombie. */
