@@ -263,11 +263,17 @@ static int guard(struct create *c, struct error *err)
 /* In reverse. */
 static void undo(struct create *c)
 {
+	bool our_keeper = c->launch.keeper > 0;
 	arm_abort(&c->arm);
 	launch_undo(&c->launch);
 	if (c->made_link)
 		link_undo(c->plan.netns, &c->link);
-	sweep_key(c->place.run, c->plan.key);
+	/* What the killed keeper was about to execute may hold its socket for a moment longer, so that it seems to
+	 * live. */
+	if (our_keeper)
+		rundir_remove_key(c->place.run, c->plan.key);
+	else
+		sweep_key(c->place.run, c->plan.key);
 }
 
 /* The container starts as if we were not installed, and that is said in three places: syslog, its log and status. */
