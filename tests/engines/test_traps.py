@@ -79,27 +79,31 @@ class Traps(CallerTest):
 
     # -- links
 
+    def add_link(self, init):
+        """An oe0 whose other end is in the Internet."""
+        sh("nsenter", f"--net=/proc/{init.pid}/ns/net", "ip", "link", "add", "oe0", "type", "veth", "peer", "name", f"x{init.pid}",
+           "netns", str(self.world.internet.pid))
+
     def test_stale_link(self):
         """An oe0 that nobody owns is never adopted: closed, after a second, whatever on_failure says. Row g262."""
         for on_failure in ("closed", "open"):
             self.row_policy(on_failure=on_failure)
             with Init() as init:
-                sh("nsenter", f"--net=/proc/{init.pid}/ns/net", "ip", "link", "add", "oe0", "type", "veth", "peer", "name", "other")
+                self.add_link(init)
                 init.before = init.netns.links()
                 self.assertRejected(self.state(init), init, "oe0")
 
     def test_link_that_is_going(self):
         """A link that goes within the second is waited for."""
         with Init() as init:
-            net = f"--net=/proc/{init.pid}/ns/net"
-            sh("nsenter", net, "ip", "link", "add", "oe0", "type", "veth", "peer", "name", "other")
+            self.add_link(init)
             os.makedirs(self.world.run, 0o700, exist_ok=True)
             process = caller.popen(self.world)
             process.stdin.write(caller.json.dumps(self.state(init)).encode())
             process.stdin.close()
             process.stdin = None
             self.assertTrue(wait_file(os.path.join(self.world.run, "c1.json"), lambda text: True))
-            sh("nsenter", net, "ip", "link", "del", "oe0")
+            sh("nsenter", f"--net=/proc/{init.pid}/ns/net", "ip", "link", "del", "oe0")
             result = caller.finish(process, None)
             self.assertEqual((result.status, result.complaint), (0, ""))
             self.assertTrue(init.guarded())
@@ -123,7 +127,7 @@ class Traps(CallerTest):
                 with init.netns.inside(socket.socket) as taken:
                     taken.bind((address, harness.PORT))
                     taken.listen()
-                    self.assertRejected(self.state(init), init, "3128|in use")
+                    self.assertRejected(self.state(init), init, "3128|in use", may_log=True)
                     self.row_policy("auto", on_failure)
                     self.assertGuards(self.state(init), init)  # a veth link has its port for itself
                 self.assertLives(init)
