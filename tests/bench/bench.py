@@ -42,7 +42,7 @@ def bench_start(world):
 
     def timed(config):
         args = config["hooks"]["createRuntime"][0]["args"]
-        args[-1:] = ["--timings", timings, args[-1]]
+        args += ["--timings", timings]
         del config["hooks"]["poststop"]  # /bin/true has none either
 
     runtime = Runtime(world, "runc")
