@@ -4,17 +4,34 @@ import os
 import subprocess
 
 import harness
-from harness import KEEPER, PROGRAM, Bundle, Gone, WorldTest, each_runtime, sh
+from harness import KEEPER, PROGRAM, Bundle, WorldTest, each_runtime, sh
 
-# Run by the runtime in place of the hook: takes something away first, then becomes the hook.
+# Run by the runtime in place of the hook: takes something away first, then becomes the hook. Ours to mend: on_failure.
 WITHOUT = {
-    # no capability to make a veth or to enter a namespace
-    "no namespace to be had": "exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin {hook}",
-    "no ptrace capability": "exec setpriv --bounding-set -sys_ptrace,-sys_admin --inh-caps -sys_ptrace,-sys_admin {hook}",
-    "out of descriptors": "ulimit -n 6; exec {hook}",
+    "no network namespace to be had": "exec python3 {refuse} unshare 28 {hook}",  # ENOSPC, as of user.max_net_namespaces
+    "no ptrace, by a seccomp profile": "exec python3 {refuse} ptrace 1 {hook}",
     # fork(2) fails: at the first process that the hook starts, at the second, and inside the second
     **{f"out of processes: {n} in all": f"echo {n} >{{pids}}/pids.max && echo $$ >{{pids}}/cgroup.procs && exec {{hook}}" for n in (1, 2, 3)},
+    **{f"out of descriptors: {n}": f"ulimit -n {n}; exec {{hook}}" for n in (12, 16)},
 }
+# So little that the hook cannot tell what container it is called for: that does not start.
+WITHOUT_EYES = {
+    "no capability to enter a namespace": "exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin {hook}",
+    "no capability to look into init": "exec setpriv --bounding-set -sys_ptrace,-sys_admin --inh-caps -sys_ptrace,-sys_admin {hook}",
+    "out of descriptors": "ulimit -n 6; exec {hook}",
+}
+
+# refuse.py SYSCALL ERRNO PROGRAM...: a seccomp profile around the hook. Load the number, compare, errno, allow.
+REFUSE = """
+import ctypes, os, struct, sys
+number = {"x86_64": {"ptrace": 101, "unshare": 272}, "aarch64": {"ptrace": 117, "unshare": 97}}[os.uname().machine][sys.argv[1]]
+rules = struct.pack("=" + "HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, number, 0x06, 0, 0, 0x50000 | int(sys.argv[2]), 0x06, 0, 0, 0x7fff0000)
+rules = ctypes.create_string_buffer(rules)
+program = ctypes.create_string_buffer(struct.pack("@HP", 4, ctypes.addressof(rules)))
+if ctypes.CDLL(None).prctl(22, 2, program, 0, 0):  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    sys.exit("no seccomp")
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class OnFailure(WorldTest):
@@ -22,6 +39,7 @@ class OnFailure(WorldTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.pids = cls.make_pids_cgroup()
+        cls.refuse = cls.world.write("refuse.py", REFUSE)
 
     @classmethod
     def make_pids_cgroup(cls):
@@ -55,7 +73,7 @@ class OnFailure(WorldTest):
 
         def edit(config):
             config["hooks"]["createRuntime"] = [{"path": "/bin/sh", "timeout": 30, "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-                                                 "args": ["sh", "-c", script.format(hook=hook, pids=self.pids)]}]
+                                                 "args": ["sh", "-c", script.format(hook=hook, pids=self.pids, refuse=self.refuse)]}]
         return edit
 
     def assertStartsOpen(self, runtime, edit, policy="open"):
@@ -112,20 +130,23 @@ class OnFailure(WorldTest):
 
     @each_runtime
     def test_without_what_it_needs(self, runtime):
-        """Closed never starts. Open may start unguarded, or not at all; never half guarded."""
-        for name, script in WITHOUT.items():
-            with self.subTest(name):
-                self.assertDoesNotStart(runtime, self.hooked(script))
-                try:
-                    container = runtime.start(Bundle(self.world, policy="open", edit=self.hooked(script)))
-                except Gone:
-                    continue
-                with container:
-                    self.assertEqual(container.status("Seccomp"), "0", "half armed")
-                    self.assertNotIn("OCI_EGRESS=1", container.ask("env")["env"])
-                    self.assertEqual(self.world.status()[container.id]["state"], "open")
-                self.world.status()
-                self.assertClean()
+        for mode, check in (("closed", self.assertDoesNotStart), ("open", self.assertStartsOpen)):
+            self.world.policy(mode, {**harness.POLICY, "link": "veth", "on_failure": mode})
+            for name, script in WITHOUT.items():
+                with self.subTest(name, mode=mode):
+                    check(runtime, self.hooked(script))
+        with self.subTest("without eyes"):
+            for name, script in WITHOUT_EYES.items():
+                for mode in ("closed", "open"):
+                    self.assertDoesNotStart(runtime, self.hooked(script), policy=mode)
+
+    @each_runtime
+    def test_auto_without_a_network_namespace(self, runtime):
+        """The socket link needs none."""
+        with runtime.start(Bundle(self.world, policy="closed", edit=self.hooked(WITHOUT["no network namespace to be had"]))) as container:
+            self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
+            self.assertEqual(self.world.status()[container.id]["link"], "socket")
+            self.assertEqual(container.status("Seccomp"), "2")
 
     @each_runtime
     def test_external_command_that_fails(self, runtime):
