@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The story of a container's start: plan -> link -> proxy -> arm, each with its undo. */
+/*
+ * The story of a container's start: plan -> link -> proxy -> arm, each with its undo. The keeper is started before the
+ * link is made and the tracer before the proxy is ready, since starting is what takes their time.
+ */
 #pragma once
 
 #include <stddef.h>

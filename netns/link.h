@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The link: how the container reaches the proxy. One prototype to make it, one to undo it.
+ * The link: how the container reaches the proxy.
  *
  * veth: a fresh transit namespace holds the host-side end (index 16384) and the listener, and nothing else; the peer,
  * oe0, is born in the container's namespace. No process is in the transit: the listener's descriptor, and the sockets
@@ -29,7 +29,7 @@ struct link_config {
 	enum link_kind kind;
 	struct in_addr proxy;     /* of a veth link: the transit's address, 198.18.0.2 */
 	struct in_addr container; /* 198.18.0.3 */
-	uint8_t prefix;           /* 31 or 30 */
+	uint8_t prefix;           /* 8 to 31: both addresses lie in it */
 	uint16_t port;            /* of the proxy, host byte order: 3128 */
 };
 

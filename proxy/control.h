@@ -9,8 +9,7 @@
  *     PROBE source port              ->       tells the worker, which acknowledges
  *                                    <-   OK: connect now, from inside the container's namespace
  *                                    <-   READY: the worker has accepted that connection
- *     COMMIT                         ->       from now on the container lives as long as its init, not as this
- * connection
+ *     COMMIT                         ->       the container now lives as long as its init
  *                                    <-   OK, or ERROR: its init has ended
  *     LEAVE id                       ->       poststop: only a hint to look at the pidfds now
  *                                    <-   OK

@@ -13,18 +13,17 @@
 #pragma once
 
 enum keeper_fd {
-	KEEPER_FD_LISTENER =
-		3, /* = SPAWN_FD_FIRST; listening, SO_LINGER {1, 0}, in the transit or the container's namespace */
-	KEEPER_FD_CONTROL,     /* listening on RUN/KEY.sock */
-	KEEPER_FD_HOOK,        /* the hook's end of a first, already connected control connection */
-	KEEPER_FD_RUN,         /* the run directory */
-	KEEPER_FD_LOG_DIR,     /* the log directory */
-	KEEPER_FD_IMAGE,       /* sealed memfd, oci/image.h */
-	KEEPER_FD_RESOLV_CONF, /* memfd, or closed where the host has none */
-	KEEPER_FD_HOSTS,       /* memfd, or closed */
-	KEEPER_FD_ROOT,        /* an empty directory that has no name any more */
-	KEEPER_FD_PROGRAM,     /* O_PATH: the keeper's own executable, for the worker */
-	KEEPER_FD_HOME,        /* the external proxy's HOME; closed where the image has none */
+	KEEPER_FD_LISTENER = 3, /* = SPAWN_FD_FIRST; closed at first: it comes by CONTROL_LISTEN */
+	KEEPER_FD_CONTROL,      /* listening on RUN/KEY.sock */
+	KEEPER_FD_HOOK,         /* the hook's end of a first, already connected control connection */
+	KEEPER_FD_RUN,          /* the run directory */
+	KEEPER_FD_LOG_DIR,      /* the log directory */
+	KEEPER_FD_IMAGE,        /* sealed memfd, oci/image.h */
+	KEEPER_FD_RESOLV_CONF,  /* memfd, or closed where the host has none */
+	KEEPER_FD_HOSTS,        /* memfd, or closed */
+	KEEPER_FD_ROOT,         /* an empty directory that has no name any more */
+	KEEPER_FD_PROGRAM,      /* O_PATH: the keeper's own executable, for the worker */
+	KEEPER_FD_HOME,         /* the external proxy's HOME; closed where the image has none */
 	KEEPER_FD_END,
 };
 

@@ -75,6 +75,7 @@ int logfile_rotate(struct logfile *log, struct error *err)
 		return r;
 	close(log->fd);
 	log->fd = fd;
+	logfile_prune(log->dir, LOGFILE_TOTAL_MAX);
 	return 1;
 }
 

@@ -22,11 +22,17 @@ struct logfile {
  */
 int logfile_open(struct logfile *log, int dir, const char *id, uint32_t max_bytes, struct error *err);
 
-/* Takes the next file where this one is full, within a line of it. 1: done, fd is a new one; 0: there is room. */
+/*
+ * Takes the next file where this one is full, within a line of it, and prunes the directory. 1: done, fd is a new one;
+ * 0: there is room.
+ */
 int logfile_rotate(struct logfile *log, struct error *err);
 
 /* Bytes in the file. */
 uint32_t logfile_size(const struct logfile *log);
+
+/* What all logs together may take, but for those that are being written: of each of these limits.log_bytes. */
+#define LOGFILE_TOTAL_MAX (UINT64_C(1) << 30)
 
 /*
  * Removes the oldest logs of the directory that no keeper has open, until all of them together take at most max_bytes.

@@ -10,8 +10,6 @@
 #include "proxy/inherited.h"
 #include "proxy/keeping.h"
 
-#define LOGS_TOTAL_MAX (UINT64_C(1) << 30)
-
 /* What a probe waits beyond startup_timeout_ms: an external proxy's own time-out says more. */
 #define PROBE_GRACE_MS 250
 
@@ -147,7 +145,7 @@ static void on_commit(struct keeper *keeper, struct connection *connection)
 	}
 	answer(connection, CONTROL_OK);
 	if (!keeper->pruned) /* once in a keeper's life, and now: nobody waits for it */
-		logfile_prune(KEEPER_FD_LOG_DIR, LOGS_TOTAL_MAX);
+		logfile_prune(KEEPER_FD_LOG_DIR, LOGFILE_TOTAL_MAX);
 	keeper->pruned = true;
 }
 
