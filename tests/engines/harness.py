@@ -293,9 +293,9 @@ class World:
         self.host.udp(addr="0.0.0.0", port=4444)
         self.host.dns(addr="127.0.0.1", port=53, names=NAMES)
         self.host.syslog_open()
-        # Of the host's traffic only this is the proxy's own: to ports 80, 443, 7 and 19, from the host's own address.
-        ours = [{"src": source, "proto": 6, "dport": port} for source in (HOST, HOST_TOO) for port in (80, 443, 7, 19)]
-        answers = [{"dst": source, "proto": 6, "sport": port} for source in (HOST, HOST_TOO) for port in (80, 443, 7, 19)]
+        # Of the host's traffic only this is the proxy's own: from the host's address to the one that is listed.
+        ours = [{"src": HOST, "dst": ALLOWED, "proto": 6, "dport": port} for port in (80, 443, 7, 19)]
+        answers = [{"src": ALLOWED, "dst": HOST, "proto": 6, "sport": port} for port in (80, 443, 7, 19)]
         arp = [{"type": "0x0806", "src": a} for a in (HOST, HOST_TOO, GATEWAY, ALLOWED, OTHER, DIRECT)]
         dns = [{"if": "lo", "src": "127.0.0.1", "dst": "127.0.0.1", "proto": 17, "dport": 53},
                {"if": "lo", "src": "127.0.0.1", "dst": "127.0.0.1", "proto": 17, "sport": 53}]

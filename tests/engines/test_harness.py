@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control experiment: a container that does have a way out is seen, by every eye that the other tests rely on."""
 import os
+import socket
+import struct
 import unittest
 
 import harness
-from harness import ALLOWED, DIRECT, HOST, Bundle, Netns, WorldTest, each_runtime, sh
+from harness import ALLOWED, DIRECT, HOST, OTHER, Bundle, Netns, WorldTest, each_runtime, sh
 
 
 class Eyes(WorldTest):
@@ -33,6 +35,7 @@ class Eyes(WorldTest):
         with runtime.start(Bundle(self.world, hooks=False, policy=None, caps=harness.NET_CAPS)) as container:
             self.assertNothingSeen("before there was a link")
             self.open_link(container)
+            self.world.sysctl("net.ipv4.tcp_synack_retries", 0, in_internet=True)  # answers to forgeries are not repeated later
             self.addCleanup(self.world.seen)
             probes = {
                 f"connect {DIRECT} 443": "internet", f"udp {DIRECT} 4444 1000": "internet",
@@ -50,6 +53,20 @@ class Eyes(WorldTest):
             link.close()
             self.assertFalse(container.ask(f"connect {DIRECT} 443 200")["ok"])
             self.world.seen()
+
+    def test_a_proxy_that_goes_elsewhere_is_seen(self):
+        """The host's own connection, as a proxy's would be, to what no policy lists."""
+        host = Netns(self.world.host.pid)
+        self.addCleanup(host.close)
+        for address, name in ((ALLOWED, "allowed"), (OTHER, "other"), (DIRECT, "direct")):
+            self.world.internet.connections()
+            with host.inside(lambda address=address: socket.create_connection((address, 443), 5)) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no packets later
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                self.assertIn(name.encode(), connection.recv(4096))
+            internet, host_too = self.world.seen()
+            self.assertEqual((bool(internet), bool(host_too)), (name != "allowed",) * 2, name)
+            self.assertEqual([c["name"] for c in self.world.internet.connections()], [name])
 
     def test_what_is_left_is_seen(self):
         self.assertClean()
