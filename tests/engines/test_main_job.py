@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One hook, one container, one guarded way out: what is listed works, the rest fails at once and says why."""
+import itertools
+
 import harness
 from harness import ALLOWED, DIRECT, Bundle, WorldTest, each_link, each_runtime
 
@@ -10,6 +12,7 @@ class MainJob(WorldTest):
         bundle = Bundle(self.world, policy=link)
         with runtime.start(bundle) as container:
             self.world.host.queries()
+            self.world.internet.connections()
             allowed = container.ask("fetch allowed.test:443")
             self.assertTrue(allowed["ok"], allowed)
             self.assertIn("hello from allowed", allowed["body"])
@@ -27,6 +30,8 @@ class MainJob(WorldTest):
                 self.assertLess(direct["ms"], 100, f"{probe}: {direct}")
                 self.assertNotEqual(direct["errno"], "ETIMEDOUT", f"{probe}: {direct}")
             self.assertEqual(container.ask(f"udp {DIRECT} 53")["errno"], "EPERM")
+            reached = [connection["name"] for connection in self.world.internet.connections()]
+            self.assertEqual(reached, ["allowed"], "what the Internet was asked for")
             self.assertEqual(container.end(), 0)
 
         first, second = self.world.log_lines(bundle.id, 2)[:2]
@@ -96,6 +101,41 @@ class MainJob(WorldTest):
         self.addCleanup(self.world.write, "config.json", "{}")
         with runtime.start(bundle()) as container:
             self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
+        self.world.write("config.json", "{}")
+
+    @each_runtime
+    def test_the_hosts_own_settings(self, runtime):
+        """Another network for the link, and on_failure for policies that do not say."""
+        self.addCleanup(self.world.write, "config.json", "{}")
+
+        def without_keeper(config):
+            args = config["hooks"]["createRuntime"][0]["args"]
+            args[args.index(harness.KEEPER)] = "/nowhere/keeper"
+        network = {"proxy": "10.77.0.1", "container": "10.77.0.2", "prefix": 30, "port": 8888}
+        for on_failure, (link, proxy) in itertools.product(("closed", "open"), (("veth", "10.77.0.1:8888"), ("socket", "127.0.0.1:8888"))):
+            with self.subTest(on_failure=on_failure, link=link):
+                self.world.write("config.json", harness.json.dumps({"network": network, "on_failure": on_failure}))
+                self.world.policy("silent", {"allow": ["allowed.test"], "networks": ["198.51.100.0/24"], "link": link})
+                with runtime.start(Bundle(self.world, policy="silent")) as container:
+                    self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
+                    self.assertIn(f"https_proxy=http://{proxy}", container.ask("env")["env"])
+                    self.assertEqual(self.world.status()[container.id]["proxy"], proxy)
+                    addresses = container.exec().ask("sh ip -4 addr show oe0")["out"] if link == "veth" else ""
+                    self.assertEqual("inet 10.77.0.2/30 " in addresses, link == "veth", addresses)
+                    self.assertNotIn("198.18.", addresses)
+                    for target in (f"{harness.PROXY} {harness.PORT}", f"127.0.0.1 {harness.PORT}", "10.77.0.1 22", "10.77.0.3 8888"):
+                        self.assertFalse(container.ask(f"connect {target} 100")["ok"], target)
+                bundle = Bundle(self.world, policy="silent", edit=without_keeper)
+                if on_failure == "closed":
+                    with self.assertRaises(harness.Gone):
+                        runtime.start(bundle)
+                else:
+                    with runtime.start(bundle) as container:
+                        self.assertEqual(container.status("Seccomp"), "0")
+                        self.assertEqual(self.world.status()[container.id]["state"], "open")
+                self.world.status()
+                self.assertNothingSeen()
+                self.assertClean()
         self.world.write("config.json", "{}")
 
     @each_runtime
