@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every row via=connect of a corpus of hosts against real workers, one per policy, which is used as it stands.
+
+All addresses but this namespace's own lead to a second one that owns each of them: a row that is allowed has a tunnel
+there. Rows of other doors are named and counted, not judged. usage: test_hosts.py FILE...
+"""
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import unittest
+
+import harness
+from harness import WAIT, Worker, connect_request, read_all, read_head
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'base'))
+import refmodel  # noqa: E402
+
+FILES = []
+NAMES = None
+INTERNET = None
+PUBLIC = ['93.184.216.34', '2606:2800:220:1:248:1893:25c8:1946']
+PORTS = (443, 8443)  # of the rows that are allowed
+CLASSES = {200: 'allow', 400: 'bad_request', 431: 'bad_request', 403: 'deny'}
+# Allowed, and yet nobody is there: a link-local address is none without its interface.
+UNREACHABLE = {'n049'}
+
+
+class Answers(dict):
+    """What no row has an answer for is somewhere on the Internet."""
+
+    def get(self, name, _default=None):
+        return super().get(name, PUBLIC)
+
+
+class Internet:
+    """A network namespace where every address is local, and what listens there."""
+
+    def __init__(self):
+        self.listeners = {}
+        self.failure = None
+        maker = threading.Thread(target=self.make)
+        maker.start()
+        maker.join(WAIT)
+        if self.failure or not self.listeners:
+            raise AssertionError(f'no second namespace: {self.failure}')
+        for command in ('addr add 192.0.2.1/32 dev out', '-6 addr add 2001:db8::1/128 dev out nodad',
+                        'link set out up', 'route add default via 192.0.2.2 dev out onlink',
+                        '-6 route add default via 2001:db8::2 dev out onlink'):
+            subprocess.run(['ip', *command.split()], check=True)
+        self.wait_up()
+        self.listen()  # 127.0.0.1 leads nowhere else
+
+    def make(self):
+        """Only this thread goes there; the sockets keep the namespace when it has ended."""
+        try:
+            if harness.ctypes.CDLL(None, use_errno=True).unshare(harness.CLONE_NEWNET) < 0:
+                raise OSError(harness.ctypes.get_errno(), 'unshare')
+            for command in ('link set lo up', f'link add in type veth peer name out netns {os.getpid()}',
+                            'addr add 192.0.2.2/32 dev in', '-6 addr add 2001:db8::2/128 dev in nodad',
+                            'link set in up', 'route add 192.0.2.1/32 dev in', '-6 route add 2001:db8::1/128 dev in',
+                            # behind those: the main table comes after the local one
+                            'route add local 0.0.0.0/1 dev lo table main',
+                            'route add local 128.0.0.0/1 dev lo table main',
+                            '-6 route add local ::/1 dev lo table main',
+                            '-6 route add local 8000::/1 dev lo table main'):
+                subprocess.run(['ip', *command.split()], check=True)
+            self.listen()
+        except (OSError, subprocess.CalledProcessError) as failure:
+            self.failure = failure
+
+    def listen(self):
+        for port in PORTS:
+            for family, wildcard in ((socket.AF_INET, '0.0.0.0'), (socket.AF_INET6, '::')):
+                sock = socket.socket(family)
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind((wildcard, port))
+                sock.listen(16)
+                self.listeners[sock.fileno()] = sock
+
+    @staticmethod
+    def wait_up():
+        """Before the link has a carrier, a first segment would be lost, and sent again after a second."""
+        with socket.create_connection((PUBLIC[0], PORTS[0]), timeout=WAIT), \
+             socket.create_connection((PUBLIC[1], PORTS[0]), timeout=WAIT):
+            pass
+
+    def accept(self, timeout=WAIT):
+        """The next connection's address and port there."""
+        ready = select.select(list(self.listeners), [], [], timeout)[0]
+        if not ready:
+            return None
+        with self.listeners[ready[0]].accept()[0] as sock:
+            return sock.getsockname()[:2]
+
+    def forget(self):
+        while self.accept(0):
+            pass
+
+
+def load(path):
+    with open(path, encoding='utf-8') as f:
+        return [json.loads(line) for line in f if line.strip()]
+
+
+def by_policy(rows):
+    groups = {}
+    for row in rows:
+        groups.setdefault(json.dumps(row['policy'], sort_keys=True), []).append(row)
+    return groups.values()
+
+
+def complaint(policy):
+    """What the compiler says of a policy; '' where it takes it."""
+    result = subprocess.run([harness.COMPILE], input=json.dumps(policy).encode(), capture_output=True)
+    if result.returncode not in (0, 1):
+        raise AssertionError(f'the compiler ended with {result.returncode}: {result.stderr}')
+    return result.stderr.decode() if result.returncode else ''
+
+
+class Hosts(unittest.TestCase):
+    def reached(self, row, client, line):
+        """The tunnel leads to an address that the row's name has, or that the row says."""
+        address, port = INTERNET.accept()
+        host, wanted_port = refmodel.parse_authority(row['target'])
+        answers = row.get('resolve', {}).get(host, PUBLIC) if isinstance(host, str) else [str(host)]
+        client.close()
+        self.assertIn(address, answers)
+        self.assertEqual(port, wanted_port)
+        got = line()
+        self.assertEqual((got['verdict'], got['address'], got['port']), ('allowed', address, port))
+        return got
+
+    def judge(self, worker, row):
+        """(class, line of the log)"""
+        NAMES.asked.clear()
+        NAMES.answers.clear()
+        NAMES.answers.update({name.lower(): answer for name, answer in row.get('resolve', {}).items()})
+        with worker.connect() as client:
+            client.sendall(connect_request(row['target'].encode('utf-8' if max(row['target'], default='') > '\xff'
+                                                                 else 'latin-1')))
+            status, head = read_head(client)
+            if status == 200:
+                return 'allow', self.reached(row, client, worker.line)
+            read_all(client)
+        line = worker.line()
+        if row['id'] in UNREACHABLE:
+            self.assertEqual((status, line['verdict'], line['reason']), (502, 'failed', 'connect-unreachable'))
+            return 'allow', line
+        self.assertIn(status, CLASSES, head)
+        return CLASSES[status], line
+
+    def check(self, worker, row):
+        got, line = self.judge(worker, row)
+        self.assertIn(got, [row['expect'], *row.get('also_ok', [])], line)
+        self.assertEqual(row.get('reason', line['reason']), line['reason'])
+        if got != 'allow':
+            self.assertEqual(line['verdict'], {'deny': 'denied', 'bad_request': 'bad-request'}[got])
+        if got == 'bad_request' or line['reason'] in ('not-listed', 'denied', 'port-not-listed'):
+            self.assertEqual(NAMES.asked, [], 'asked before it was decided')
+        elif got == 'deny':
+            self.assertEqual(line['reason'], 'address-forbidden')
+            self.assertIn('resolve', row)
+        if row.get('must') == 'no resolver call':
+            self.assertEqual(NAMES.asked, [])
+        if got != 'allow':
+            self.assertIsNone(INTERNET.accept(0), 'refused, and dialled all the same')
+
+    def group(self, rows):
+        """All rows of one policy. How many were judged."""
+        broken = complaint(rows[0]['policy'])
+        worker = None if broken else Worker(rows[0]['policy'])
+        for row in rows:
+            with self.subTest(row['id'], target=row['target'], why=row['why']):
+                INTERNET.forget()
+                if row['expect'] == 'bad_policy':
+                    self.assertTrue(broken, 'the policy was taken')
+                    self.assertIn(row.get('says', ''), broken)
+                elif broken:
+                    self.assertEqual(row['expect'], 'deny', broken)
+                    self.assertTrue(refmodel.Policy(row['policy']).is_futile() and 'networks' in broken, broken)
+                else:
+                    self.check(worker, row)
+        if worker:
+            worker.stop()
+        return len(rows)
+
+    def test_rows(self):
+        for path in FILES:
+            rows = load(path)
+            ours = [row for row in rows if row['via'] == 'connect']
+            judged = sum(map(self.group, by_policy(ours)))
+            left = [row['id'] for row in rows if row['via'] != 'connect']
+            print(f'{path}: {len(rows)} rows, {judged} judged, {len(left)} left to other doors: {" ".join(left)}')
+            self.assertEqual(judged, len(ours))
+            self.assertGreater(judged, 50)
+            self.assertLessEqual({'allow', 'deny', 'bad_request'}, {row['expect'] for row in ours})
+            self.assertTrue(all(row['via'] in ('http', 'socks5') for row in rows if row['id'] in left))
+
+
+if __name__ == '__main__':
+    FILES = [sys.argv.pop(1) for _ in sys.argv[1:]]
+    harness.enter_namespace()
+    NAMES = harness.Names()
+    NAMES.answers = Answers()
+    INTERNET = Internet()
+    unittest.main(warnings='ignore')
