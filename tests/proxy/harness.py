@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 
 # The numbers that a worker finds its descriptors at are nobody else's here, not even the pipe of subprocess.
 while os.open('/dev/null', os.O_RDONLY) < 12:
@@ -77,11 +78,21 @@ def compile_policy(policy):
     return subprocess.run([COMPILE], input=json.dumps(policy).encode(), stdout=subprocess.PIPE, check=True).stdout
 
 
+def until(condition, what):
+    """Polls what there is no event for."""
+    end = time.monotonic() + WAIT
+    poller = select.poll()
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(what)
+        poller.poll(1)
+
+
 class Names:
     """A name server on 127.0.0.1:53. answers: name -> list of addresses, an rcode, or None (silence)."""
 
     def __init__(self):
-        self.answers, self.asked, self.held = {}, [], []
+        self.answers, self.asked, self.kinds, self.held = {}, [], [], []
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(('127.0.0.1', 53))
         threading.Thread(target=self.serve, daemon=True).start()
@@ -98,6 +109,7 @@ class Names:
         while True:
             query, client = self.sock.recvfrom(4096)
             name, kind, question = self.question(query)
+            self.kinds.append(kind)
             self.asked.append(name)
             answer = self.answers.get(name.lower(), 3)
             if answer is None:

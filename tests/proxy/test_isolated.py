@@ -11,9 +11,9 @@ import unittest
 
 import harness
 from harness import (CHANNEL_LOG, CHANNEL_LOG_FULL, CHANNEL_PROBE, CHANNEL_PROBE_ACK, CHANNEL_PROBED, CHANNEL_READY,
-                     CHANNEL_LISTEN, FD_CHANNEL, FD_CONTAINER, FD_LISTENER, FD_LOG, FD_ROOT, FD_SCOREBOARD, LISTENER_CLOSED, ORIGINS, PROXY, SERVED, WAIT, Origin,
-                     Worker, connect_request, memfd, read_all, read_exactly,
-                     read_head)
+                     CHANNEL_LISTEN, FD_CHANNEL, FD_CONTAINER, FD_LISTENER, FD_LOG, FD_ROOT, FD_SCOREBOARD,
+                     LISTENER_CLOSED, ORIGINS, PROXY, SERVED, WAIT, Origin, Worker, connect_request, memfd, read_all,
+                     read_exactly, read_head, until)
 
 NAMES = None
 UID = 65534
@@ -95,9 +95,8 @@ class Isolated(unittest.TestCase):
         self.assertEqual(read_all(client), b'')
         client.close()
         self.denied()
+        until(lambda: self.counters()['bytes_up'] > 0, 'its counters')
         counters = self.counters()
-        while counters['bytes_up'] == 0:
-            counters = self.counters()
         self.assertEqual((counters['accepted'], counters['allowed'], counters['denied'], counters['failed']),
                          (2, 1, 1, 0))
         self.assertEqual(counters['bytes_up'], 100000)
@@ -170,8 +169,7 @@ class Isolated(unittest.TestCase):
                 held = self.worker.connect()
                 if connections == 1:
                     waiting = self.worker.connect()
-                    while b'accept-paused' not in self.text(len(self.logs) - 1):
-                        pass
+                    until(lambda: b'accept-paused' in self.text(len(self.logs) - 1), 'a pause')
                     waiting.close()
                 self.worker.listener.shutdown(socket.SHUT_RDWR)
                 self.assertEqual(self.worker.process.wait(WAIT), LISTENER_CLOSED)
@@ -195,6 +193,7 @@ class Isolated(unittest.TestCase):
         self.start(limits={'log_bytes': 65536})
         sent = 0
         while not select.select([self.channel], [], [], 0)[0]:
+            self.assertLess(sent, 1000)
             self.denied()
             sent += 1
         self.assertEqual(self.message(), (CHANNEL_LOG_FULL, 0))
@@ -229,8 +228,7 @@ class Isolated(unittest.TestCase):
         sock.close()
         self.assertEqual(read_all(client), b'HTTP/1.1 200 OK\r\n\r\n')
         client.close()
-        while not self.text(0):
-            pass
+        until(lambda: self.text(0), 'a line in the log')
         self.assertIn(b'"host":null,"port":null,"address":"127.0.0.1","verdict":"allowed"', self.text(0))
         external.close()
         with self.assertRaises(ConnectionResetError):

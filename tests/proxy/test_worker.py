@@ -9,8 +9,8 @@ import threading
 import unittest
 
 import harness
-from harness import (ORIGINS, PROXY, SERVED, SILENT, WAIT, Origin, Worker, connect_request, memfd, read_all, read_exactly,
-                     read_head)
+from harness import (ORIGINS, PROXY, SERVED, SILENT, WAIT, Origin, Worker, connect_request, memfd, read_all,
+                     read_exactly, read_head, until)
 
 NAMES = None
 TEXT_MAX = 4096
@@ -27,6 +27,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         NAMES.answers.clear()
         NAMES.asked.clear()
+        NAMES.kinds.clear()
         NAMES.held.clear()
         NAMES.answers['origin.test'] = [SERVED]
         self.origin = Origin()
@@ -323,6 +324,33 @@ class Names(Case):
         NAMES.answers['origin.test'] = [SERVED, 'fd00::1']
         self.refused(self.target, 403, 'address-forbidden', 'denied')
 
+    def test_what_was_checked_is_dialled(self):
+        """A name that is asked for twice would have another address by then."""
+        self.start()
+        queries = []
+
+        class Turning(dict):
+            """A good answer for A and AAAA, which may come in either order, and loopback for whatever follows."""
+
+            def get(self, name, default=None):
+                queries.append(name)
+                return [SERVED] if len(queries) <= 2 else ['127.0.0.1']
+
+        trap = Origin('127.0.0.1', self.origin.port)
+        self.addCleanup(trap.close)
+        answers, NAMES.answers = NAMES.answers, Turning()
+        self.addCleanup(setattr, NAMES, 'answers', answers)
+        client, origin = self.tunnel()
+        client.close(), origin.close()
+        line = self.worker.line()
+        self.assertEqual((line['reason'], line['address']), ('allowed', SERVED))
+        self.assertEqual(sorted(NAMES.kinds), [1, 28])
+        self.assertEqual(queries, ['origin.test'] * 2)
+        self.refused(self.target, 403, 'address-forbidden', 'denied')  # the next one asks anew
+        trap.sock.settimeout(0)
+        with self.assertRaises(BlockingIOError):
+            trap.sock.accept()
+
     def test_failures(self):
         self.start(['*.some.test'], limits={'resolve_timeout_ms': 500})
         self.refused('missing.some.test:443', 502, 'resolve-failed', 'failed', address=None)
@@ -369,8 +397,7 @@ class Names(Case):
             NAMES.answers[name] = None
             sock = self.worker.connect()
             sock.sendall(connect_request(f'{name}:443'))
-            while name not in NAMES.asked:
-                pass
+            until(lambda: name in NAMES.asked, 'a query')
             self.leave(sock)
         NAMES.answers['loud.some.test'] = ['127.0.0.1']
         self.refused('loud.some.test:443', 403, 'address-forbidden', 'denied')
@@ -397,8 +424,7 @@ class Names(Case):
         self.refused('evil.test:443', 403, 'not-listed', 'denied')  # by now it has read what came before
         for i in (99, 50, 0):
             self.leave(clients.pop(i))
-        while len(NAMES.held) < 2:
-            pass
+        until(lambda: len(NAMES.held) >= 2, 'two queries')
         NAMES.release('slow.test', ['127.0.0.1'])
         for client in clients:
             self.assertEqual(read_head(client)[0], 403)
@@ -415,8 +441,7 @@ class Names(Case):
         for _ in range(3):
             client = self.worker.connect()
             client.sendall(connect_request('slow.test:443'))
-            while len(NAMES.held) < 2:
-                pass
+            until(lambda: len(NAMES.held) >= 2, 'two queries')
             self.leave(client)
         last = self.worker.connect()
         last.sendall(connect_request('slow.test:443'))
