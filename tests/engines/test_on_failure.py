@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """When the guard cannot be set up: closed does not start, open starts as if we were not installed, and says so."""
+import contextlib
+import json
 import os
+import signal
 import subprocess
 
 import harness
-from harness import KEEPER, PROGRAM, Bundle, WorldTest, each_runtime, sh
+from harness import KEEPER, PROGRAM, Bundle, WorldTest, each_runtime, sh, wait_ended
 
 # Run by the runtime in place of the hook: takes something away first, then becomes the hook. Ours to mend: on_failure.
 WITHOUT = {
@@ -76,7 +79,7 @@ class OnFailure(WorldTest):
                                                  "args": ["sh", "-c", script.format(hook=hook, pids=self.pids, refuse=self.refuse)]}]
         return edit
 
-    def assertStartsOpen(self, runtime, edit, policy="open"):
+    def assertStartsOpen(self, runtime, edit, policy="open", logged=True):
         before = len(self.world.host.syslog())
         with runtime.start(Bundle(self.world, policy=policy, edit=edit)) as container:
             self.assertEqual(container.status("Seccomp"), "0")
@@ -89,9 +92,11 @@ class OnFailure(WorldTest):
             self.assertTrue(row["reason"], row)
             syslog = "\n".join(self.world.host.syslog()[before:])
             self.assertIn("WITHOUT A GUARD", syslog)
-            line = self.world.log_lines(container.id, 1)[0]
-            self.assertEqual((line["verdict"], line["policy"]), ("open", policy))
-            self.assertTrue(line["reason"])
+            self.assertIn(container.id, syslog)
+            if logged:
+                line = self.world.log_lines(container.id, 1)[0]
+                self.assertEqual((line["verdict"], line["policy"]), ("open", policy))
+                self.assertTrue(line["reason"])
             self.assertEqual(container.end(), 0)
         self.world.status()
         self.assertClean()
@@ -153,6 +158,87 @@ class OnFailure(WorldTest):
         for mode, check in (("closed", self.assertDoesNotStart), ("open", self.assertStartsOpen)):
             self.world.policy("external-" + mode, {"proxy": {"command": ["/bin/false"]}, "on_failure": mode})
             check(runtime, None, policy="external-" + mode)
+
+    @contextlib.contextmanager
+    def full(self, option, space, filler=False):
+        """An edit that gives the hook a directory with next to no room, on H."""
+        path = self.world.path("full-" + option)
+        os.makedirs(path, exist_ok=True)
+        sh(*self.world.host.enter("mount", "-t", "tmpfs", "-o", f"mode=700,{space}", "tmpfs", path))
+        if filler:
+            with open(f"/proc/{self.world.host.pid}/root{path}/filler", "wb") as file:
+                file.write(b"x" * 4096)
+
+        def edit(config):
+            for hooks in config["hooks"].values():
+                hooks[0]["args"][hooks[0]["args"].index("--" + option) + 1] = path
+        before = self.world.before
+        self.world.before = self.world.inventory()
+        try:
+            yield edit
+        finally:
+            self.assertEqual(wait_ended(self.world.processes()), [])
+            sh(*self.world.host.enter("umount", path))
+            self.world.before = before
+
+    @each_runtime
+    def test_log_is_full(self, runtime):
+        """Ours to mend: on_failure. That there is no log does not keep syslog and status from saying so."""
+        with self.full("log", "size=64k,nr_inodes=1") as edit:
+            self.assertDoesNotStart(runtime, edit)
+            self.assertStartsOpen(runtime, edit, logged=False)
+
+    @each_runtime
+    def test_record_cannot_be_written(self, runtime):
+        """What nobody could find out about later does not start."""
+        for space, filler in (("size=64k,nr_inodes=1", False), ("size=4k", True)):
+            with self.full("run", space, filler) as edit:
+                for mode in ("open", "closed"):
+                    with self.subTest(space, mode=mode):
+                        self.assertDoesNotStart(runtime, edit, policy=mode)
+                        self.assertIn("No space left", self.world.host.syslog()[-1])
+
+    @each_runtime
+    def test_tracer_killed(self, runtime):
+        """From the seize on there is no way back to open: init dies with its tracer."""
+        for mode in ("open", "closed"):
+            with self.subTest(mode=mode):
+                bundle = Bundle(self.world, policy=mode)
+                with open(os.path.join(bundle.dir, "out"), "wb") as out:
+                    subprocess.run(runtime.command("create", "--bundle", bundle.dir, bundle.id), stdout=out, stderr=out,
+                                   stdin=subprocess.DEVNULL, timeout=30, check=True)
+                pid = json.loads(runtime.call("state", bundle.id).stdout)["pid"]
+                with open(f"/proc/{pid}/status", encoding="latin-1") as file:
+                    tracer = int(next(line.split()[1] for line in file if line.startswith("TracerPid")))
+                self.assertGreater(tracer, 0)
+                os.kill(tracer, signal.SIGKILL)
+                self.assertEqual(wait_ended([pid]), [])
+                self.assertNotEqual(runtime.call("start", bundle.id).returncode, 0)
+                runtime.call("delete", "--force", bundle.id)
+                self.world.status()
+                self.assertClean()
+
+    @each_runtime
+    def test_another_policy_in_the_namespace(self, runtime):
+        """A sibling's doing: closed, and the sibling stays guarded by what it has."""
+        for mode in ("open", "closed"):
+            self.world.policy("wider", {**harness.POLICY, "allow": ["allowed.test", "other.test"], "on_failure": mode})
+            with self.subTest(mode=mode), subprocess.Popen(["unshare", "-n", "sh", "-c", "echo ready; exec cat"],
+                                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+                self.assertEqual(holder.stdout.readline(), b"ready\n")
+                netns = f"/proc/{holder.pid}/ns/net"
+                with runtime.start(Bundle(self.world, policy="open", netns=netns)) as first:
+                    bundle = Bundle(self.world, policy="wider", netns=netns, args=["/probe", "ids"])
+                    done = runtime.run(bundle)
+                    self.assertNotEqual(done.returncode, 0)
+                    self.assertNotIn('"euid"', done.stdout)
+                    self.assertIn("another policy", "\n".join(self.world.host.syslog()[-2:]))
+                    runtime.call("delete", "--force", bundle.id)
+                    self.assertEqual(list(self.world.status()), [first.id])
+                    self.assertEqual(first.ask("fetch other.test:443")["status"], 403)
+                    self.assertTrue(first.ask("fetch allowed.test:443")["ok"])
+                self.assertClean()
+                holder.stdin.close()
 
     @each_runtime
     def test_what_the_container_side_can_cause_is_closed(self, runtime):

@@ -34,13 +34,14 @@ class Shared(WorldTest):
     @each_runtime
     def test_another_policy_after_the_keeper_was_killed(self, runtime):
         """A new keeper in the namespace must not give the first container what another policy allows."""
-        self.world.policy("wider", {**harness.POLICY, "allow": ["*.test"]})
+        self.world.policy("wider", {**harness.POLICY, "allow": ["allowed.test", "other.test"]})
         first = self.start(runtime, "veth")
         os.kill(first.keeper()["keeper"][0], signal.SIGKILL)
         self.assertTrue(self.netns.wait_link("oe0", there=False))
         for _ in range(2):
             with self.assertRaises(Gone):
                 self.start(runtime, "wider")
+            self.assertIn("another policy", self.world.host.syslog()[-1])
             self.assertFalse(first.ask("fetch other.test:443 300")["ok"])
             self.assertEqual(self.world.status()[first.id]["state"], "closed")
         second = self.start(runtime, "veth")
