@@ -9,6 +9,7 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <net/route.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -513,6 +515,33 @@ static void do_file(int argc, char **argv)
 	close(fd);
 }
 
+/* route ADDRESS GATEWAY DEVICE: adds one without netlink; to a host, or (0.0.0.0) to all; by a gateway, or (0.0.0.0) none */
+static void do_route(int argc, char **argv)
+{
+	struct rtentry entry = { .rt_flags = RTF_UP, .rt_dev = argv[3] };
+	struct sockaddr_storage to, gateway;
+	socklen_t len;
+	(void) argc;
+	if (!address(argv[1], "0", &to, &len) || !address(argv[2], "0", &gateway, &len)) {
+		result("address", EINVAL, 0);
+		return;
+	}
+	memcpy(&entry.rt_dst, &to, sizeof(entry.rt_dst));
+	memcpy(&entry.rt_gateway, &gateway, sizeof(entry.rt_gateway));
+	entry.rt_genmask.sa_family = AF_INET;
+	if (((struct sockaddr_in *) &to)->sin_addr.s_addr)
+		entry.rt_flags |= RTF_HOST;
+	if (((struct sockaddr_in *) &gateway)->sin_addr.s_addr)
+		entry.rt_flags |= RTF_GATEWAY;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		result("socket", errno, 0);
+		return;
+	}
+	result("ioctl", ioctl(fd, SIOCADDRT, &entry) < 0 ? errno : 0, 0);
+	close(fd);
+}
+
 /* sh COMMAND...: the rest of the line in the rootfs's shell; its output and status */
 static void do_sh(int argc, char **argv)
 {
@@ -561,6 +590,7 @@ static const struct command {
 	{ "env", 1, do_env },
 	{ "ids", 1, do_ids },
 	{ "file", 2, do_file },
+	{ "route", 4, do_route },
 	{ "sh", 2, do_sh },
 };
 

@@ -61,14 +61,24 @@ class Walls(WorldTest):
             self.world.sysctl("net.ipv4." + key, value)
         self.load_ruleset()
         self.world.host.connections()
+        self.world.internet.connections()
         self.world.seen()
 
     def load_ruleset(self):
         subprocess.run(self.world.host.enter("nft", "-f", "-", mounts=False), input=RULESET, text=True, check=True)
 
+    def loosen(self):
+        """What a host can have set that makes leaks easier."""
+        self.world.sysctl("net.ipv4.ip_forward", 1)
+        for interface in ("all", "default"):
+            self.world.sysctl(f"net.ipv4.conf.{interface}.rp_filter", 2)
+            self.world.sysctl(f"net.ipv4.conf.{interface}.route_localnet", 1)
+
     def assertUnreached(self, what):
         self.assertNothingSeen(what)
         self.assertEqual(self.world.host.connections(), [], f"connections to the host {what}")
+        others = [c for c in self.world.internet.connections() if (c["name"], c["from"][0]) != ("allowed", HOST)]
+        self.assertEqual(others, [], f"connections to the Internet that the proxy did not make {what}")
 
     def assertShut(self, talk, attempts, what, within_ms=None):
         """All at once, then all answers: none may have got anywhere."""
@@ -131,6 +141,21 @@ class Walls(WorldTest):
                     self.assertUnreached(what)
 
     @each_runtime
+    def test_net_admin_of_the_program_itself(self, runtime):
+        """Routes by ioctl(2) on a socket that the filter grants, for whom it may hold otherwise."""
+        self.loosen()
+        with runtime.start(Bundle(self.world, caps=harness.NET_CAPS)) as container:
+            for target, gateway in (("0.0.0.0/0", PROXY), (DIRECT, PROXY), (HOST, "0.0.0.0")):
+                added = container.ask(f"route {target.partition('/')[0]} {gateway} oe0")
+                self.assertTrue(added["ok"], f"{target}: {added}")
+            routes = container.ask("file /proc/net/route")["text"]
+            self.assertEqual(routes.count("oe0"), 4, routes)
+            self.assertShut(container, connects(20), "with routes of its own")
+            self.assertShut(container, BOUND, "bound to the device")
+            self.assertUnreached("with routes of its own")
+            self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
+
+    @each_runtime
     def test_settings_changed_later(self, runtime):
         """The host begins to forward when the container runs already."""
         with runtime.start(Bundle(self.world, caps=harness.NET_CAPS)) as container:
@@ -146,7 +171,7 @@ class Walls(WorldTest):
     @each_link
     def test_flush_ruleset(self, runtime, link):
         """Before, during and after: no rule is what holds the container."""
-        self.world.sysctl("net.ipv4.ip_forward", 1)
+        self.loosen()
         with runtime.start(Bundle(self.world, policy=link, caps=harness.NET_CAPS)) as container:
             talk = container.exec()
             talk.ask("sh " + ROUTES[0])
@@ -167,7 +192,7 @@ class Walls(WorldTest):
     @each_link
     def test_keeper_killed(self, runtime, link):
         """No keeper: no egress, rather than open egress."""
-        self.world.sysctl("net.ipv4.ip_forward", 1)
+        self.loosen()
         with runtime.start(Bundle(self.world, policy=link, caps=harness.NET_CAPS)) as container:
             keepers = container.keeper()["keeper"]
             self.assertEqual(len(keepers), 1, self.world.processes())
