@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import struct
+import subprocess
 
 import caller
 import harness
@@ -220,6 +221,62 @@ class Killed(CallerTest):
         self.assertNotIn('"euid"', done.stdout)
         runtime.call("delete", "--force", bundle.id)
         self.assertNothingButFiles("time-out")
+        self.assertSwept()
+
+    def record_is_there(self, bundle):
+        return bundle.id + ".json" in self.world.run_files()
+
+    def keeper_is_there(self, _):
+        return any(name.endswith(".sock") for name in self.world.run_files())
+
+    def link_is_there(self, bundle):
+        if not self.record_is_there(bundle):
+            return False
+        with open(os.path.join(self.world.run, bundle.id + ".json"), encoding="utf-8") as file:
+            netns = harness.Netns(json.load(file)["pid"])
+        try:
+            return netns.wait_link("oe0", there=True)
+        finally:
+            netns.close()
+
+    def hook_has_ended(self, bundle):
+        return os.path.exists(os.path.join(self.world.volatile, bundle.id + ".after"))
+
+    @harness.each_link
+    def test_runtime_killed_while_hooks_run(self, runtime, link):
+        """Its init ends for want of it. The hook is told nothing; what it has made and goes on to make ends with init."""
+        os.makedirs(self.world.run, 0o700, exist_ok=True)
+        points = [self.record_is_there, self.keeper_is_there, self.hook_has_ended] + [self.link_is_there] * (link == "veth")
+        for reached in points:
+            with self.subTest(reached=reached.__name__):
+                self.kill_runtime_when(runtime, link, reached)
+
+    def kill_runtime_when(self, runtime, policy, reached):
+        fifo = self.world.path("fifo")
+        if not os.path.exists(fifo):
+            os.mkfifo(fifo)
+        bundle = harness.Bundle(self.world, policy=policy, args=["/probe", "ids"])
+        # Another hook behind ours keeps the container from starting, until the fifo has no writer.
+        after = os.path.join(self.world.volatile, bundle.id + ".after")
+        script = f"exec 3<{fifo}; echo >{after}; read line <&3; exit 1"
+        bundle.config["hooks"]["createRuntime"].append({"path": "/bin/sh", "args": ["sh", "-c", script]})
+        with open(os.path.join(bundle.dir, "config.json"), "w", encoding="utf-8") as file:
+            json.dump(bundle.config, file)
+        writer = os.open(fifo, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            with open(os.path.join(bundle.dir, "out"), "wb") as out, harness.Watch(self.world.run, self.world.volatile) as watch:
+                process = subprocess.Popen(runtime.command("run", "--bundle", bundle.dir, bundle.id), stdin=subprocess.DEVNULL,
+                                           stdout=out, stderr=out)
+                was_reached = harness.wait_for(lambda: reached(bundle), [watch], 10)
+                process.kill()
+                process.wait()
+        finally:
+            os.close(writer)
+        self.assertTrue(was_reached)
+        self.assertClean()
+        runtime.call("delete", "--force", bundle.id)
+        with open(os.path.join(bundle.dir, "out"), encoding="utf-8") as file:
+            self.assertNotIn('"euid"', file.read())
         self.assertSwept()
 
 
