@@ -30,11 +30,7 @@ static const struct option_row options[] = {
 static void print_decision(
 	const char *target, const struct image *image, enum reason reason, const struct image_rule *rule)
 {
-	char escaped[1024];
-	struct text text = text_init(escaped, sizeof(escaped));
-	text_add_escaped(&text, target, strlen(target));
-
-	(void) printf("%s: %s", escaped, reason == REASON_ALLOWED ? "allowed" : "denied");
+	(void) printf("%s: %s", target, reason == REASON_ALLOWED ? "allowed" : "denied");
 	if (rule)
 		(void) printf(" by %s:%u: \"%s\"", image_string(image, image->file), rule->line,
 			image_string(image, rule->text));
@@ -48,9 +44,13 @@ static enum status check_target(const struct image *image, const char *target)
 {
 	struct host host;
 	uint16_t port;
+	char escaped[1024];
+	struct text text = text_init(escaped, sizeof(escaped));
+	text_add_escaped(&text, target, strlen(target));
+
 	host_problem problem = host_parse_authority(target, strlen(target), false, &host, &port);
 	if (problem) {
-		(void) fprintf(stderr, "oci-egress check: %s: %s\n", target, problem);
+		(void) fprintf(stderr, "oci-egress check: %s: %s\n", escaped, problem);
 		return STATUS_ERROR;
 	}
 
@@ -58,7 +58,7 @@ static enum status check_target(const struct image *image, const char *target)
 	enum reason reason = decision.reason;
 	if (reason == REASON_ALLOWED && host.kind == HOST_ADDRESS)
 		reason = filter_check_address(image, &host.address, NULL);
-	print_decision(target, image, reason, decision.rule);
+	print_decision(escaped, image, reason, decision.rule);
 	return reason == REASON_ALLOWED ? STATUS_ALLOWED : STATUS_DENIED;
 }
 
@@ -74,7 +74,9 @@ static int check(int argc, char **argv, struct error *err)
 	if (image->proxy == IMAGE_PROXY_EXTERNAL && argc > 1)
 		return error_say(err, EINVAL,
 			"%s: its external proxy is the policy: there is nothing here that could tell", policy_file);
-	if (argc == 1)
+	if (argc == 1 && image->proxy == IMAGE_PROXY_EXTERNAL)
+		(void) printf("%s: good: an external proxy decides\n", policy_file);
+	else if (argc == 1)
 		(void) printf("%s: good: %u allowed, %u denied entries\n", policy_file, image->allow.count,
 			image->deny.count);
 
