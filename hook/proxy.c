@@ -114,6 +114,10 @@ static int serve(struct error *err)
 		return error_say(err, EINVAL,
 			"%s: has an external proxy: there is nothing for the builtin one to serve", policy_file);
 
+	const char *program = command_keeper(&places);
+	if (access(program, X_OK) < 0)
+		return error_set(err, errno, "%s", program);
+
 	int fds[WORKER_FD_END];
 	for (int i = 0; i < WORKER_FD_END; i++)
 		fds[i] = -1;
@@ -127,7 +131,7 @@ static int serve(struct error *err)
 		r = listener_open(listen_at, &fds[WORKER_FD_LISTENER], err);
 	if (r == 0)
 		r = print_address(fds[WORKER_FD_LISTENER], err);
-	return r < 0 ? r : become_worker(command_keeper(&places), fds, err);
+	return r < 0 ? r : become_worker(program, fds, err);
 }
 
 static int run_proxy(int argc, char **argv)

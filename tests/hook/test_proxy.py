@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oci-egress proxy`, run by a user who is not root, in a network namespace of the test's own. Needs root to become one.
+"""`oci-egress proxy`, run by a user who is not root, in a network namespace of the test's own. Needs root to be that.
 
 usage: test_proxy.py OCI_EGRESS KEEPER
 """
@@ -65,8 +65,8 @@ class Proxy(unittest.TestCase):
 
     def start(self, listen):
         """The address that it prints."""
-        self.process = subprocess.Popen(self.command('--policy', self.policy, '--listen', listen), user=USER, group=USER,
-                                        extra_groups=[], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(self.command('--policy', self.policy, '--listen', listen), user=USER,
+                                        group=USER, extra_groups=[], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(self.end)
         match = re.fullmatch(r'listening on (?:\[(.*)\]|([^[:]*)):([1-9]\d*)', lines(self.process.stdout, 1)[0])
         return match[1] or match[2], int(match[3])
@@ -144,7 +144,8 @@ class Proxy(unittest.TestCase):
                 ('127.0.0.1', '--listen 127.0.0.1: there is no port'),
                 ('[::1]', '--listen [::1]: there is no port'),
                 ('127.0.0.1:65536', '--listen 127.0.0.1:65536: the port is not a decimal number from 1 to 65535'),
-                ('::1:3128', '--listen ::1:3128: there is more than one colon: an IPv6 address stands between brackets'),
+                ('::1:3128',
+                 '--listen ::1:3128: there is more than one colon: an IPv6 address stands between brackets'),
                 (':0', '--listen :0: the host is empty'),
                 ('', '--listen : the host is empty'),
                 ('192.0.2.1:0', 'listen at 192.0.2.1:0: Cannot assign requested address'),
@@ -171,6 +172,12 @@ class Proxy(unittest.TestCase):
         self.refuses(both, '--listen', '127.0.0.1:0')
         self.refuses('unexpected "more"', '--policy', self.policy, '--listen', '127.0.0.1:0', 'more')
         self.refuses('option --listen needs a value: --listen ADDR:PORT', '--policy', self.policy, '--listen')
+
+    def test_no_program_to_serve(self):
+        """Said before an address is printed that nobody serves."""
+        missing = os.path.join(self.dir, 'missing')
+        self.refuses(f'{missing}: No such file or directory', '--policy', self.policy, '--listen', '127.0.0.1:0',
+                     '--keeper', missing)
 
 
 if __name__ == '__main__':
