@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ends, and how: within five seconds of a container's end nothing of ours is left, whoever was killed."""
+import functools
+import itertools
 import json
 import os
 import signal
@@ -7,7 +9,7 @@ import subprocess
 import threading
 
 import harness
-from harness import Bundle, Gone, Netns, WorldTest, each_link, each_runtime, wait_ended
+from harness import Bundle, Gone, Netns, Watch, WorldTest, each_link, each_runtime, wait_ended, wait_for
 
 
 class Lifetime(WorldTest):
@@ -139,14 +141,17 @@ class Lifetime(WorldTest):
         bundle = Bundle(self.world, policy=link)
         self.create(runtime, bundle)
         pid = json.loads(runtime.call("state", bundle.id).stdout)["pid"]
-        with open(f"/proc/{pid}/status", encoding="latin-1") as file:
-            tracer = int(next(line.split()[1] for line in file if line.startswith("TracerPid")))
-        self.assertGreater(tracer, 0)
-        os.kill(tracer, signal.SIGKILL)
+        os.kill(self.tracer(pid), signal.SIGKILL)
         self.assertEqual(wait_ended([pid]), [])
         runtime.call("start", bundle.id)
         runtime.call("delete", "--force", bundle.id)
         self.assertClean()
+
+    def tracer(self, pid):
+        with open(f"/proc/{pid}/status", encoding="latin-1") as file:
+            tracer = int(next(line.split()[1] for line in file if line.startswith("TracerPid")))
+        self.assertGreater(tracer, 0)
+        return tracer
 
     def create(self, runtime, bundle):
         with open(os.path.join(bundle.dir, "out"), "wb") as out:
@@ -184,43 +189,104 @@ class Lifetime(WorldTest):
 
     @each_link
     def test_a_hundred_at_once(self, runtime, link):
-        """A hundred start together, then end in every way together."""
-        containers, failures = [], []
+        """A hundred start together, others fail to, others are only created; then all end in every way together."""
+        containers, created, failed, failures = [], [], [], []
+        counter = itertools.count()
 
-        def start(n):
-            try:
-                for _ in range(n):
-                    containers.append(runtime.start(Bundle(self.world, policy=link)))
-            except AssertionError as e:
-                failures.append(str(e))
+        def without_poststop(config):
+            config["hooks"].pop("poststop")
 
-        threads = [threading.Thread(target=start, args=(13,)) for _ in range(7)] + [threading.Thread(target=start, args=(9,))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        def fail(config):
+            config["hooks"]["createRuntime"].append({"path": "/bin/false"})
+
+        def start():
+            containers.append(runtime.start(Bundle(self.world, policy=link, edit=without_poststop if next(counter) % 2 else None)))
+
+        def create():
+            bundle = Bundle(self.world, policy=link)
+            self.addCleanup(runtime.call, "delete", "--force", bundle.id)
+            self.create(runtime, bundle)
+            created.append(json.loads(runtime.call("state", bundle.id).stdout)["pid"])
+
+        def fail_to_create():
+            failed.append(runtime.run(Bundle(self.world, policy=link, args=["/probe", "ids"], edit=fail)).returncode)
+
+        def all_of(work):
+            for one in work:
+                try:
+                    one()
+                except (AssertionError, OSError) as e:
+                    failures.append(str(e))
+
+        work = [start] * 100 + [create] * 6 + [fail_to_create] * 6
+        self.at_once([functools.partial(all_of, work[n::8]) for n in range(8)])
         self.assertEqual(failures, [])
-        self.assertEqual(len(containers), 100)
+        self.assertEqual((len(containers), len(created), len(failed)), (100, 6, 6))
+        self.assertNotIn(0, failed)
         for container in containers:
             container.send("fetch allowed.test:443")
         for container in containers:
             self.assertTrue(container.receive()["ok"])
-        self.assertEqual(len(containers[0].keeper()["worker"]), 100)
-        # ways: its own end, SIGKILL of init, of the runtime and then init, of its keeper and then init
-        keepers = containers[0].keeper()["keeper"]
-        for keeper in keepers[::4]:
-            os.kill(keeper, signal.SIGKILL)
-        for i, container in enumerate(containers):
-            if i % 3 == 0:
-                container.process.stdin.close()
-            else:
-                if i % 3 == 1:
-                    container.process.kill()
-                os.kill(container.pid, signal.SIGKILL)
-        self.assertEqual(wait_ended([container.pid for container in containers]), [])
+        roles = containers[0].keeper()
+        self.assertEqual((len(roles["keeper"]), len(roles["worker"])), (106, 106))
+        self.assertTrue(all(self.has_way_out(container, link) for container in containers))
+
+        keeperless = self.end_in_every_way(containers, created, roles)
         self.assertClean(timeout=5.0, files=False)
+        self.assertEqual([c.id for c in containers if self.has_way_out(c, link)], [], "what holds a transit or a listener")
+        keys = {key for _, key in keeperless}
+        allowed = {f"{name}.json" for name, _ in keeperless} | {f"{key}.{kind}" for key in keys for kind in ("sock", "lock")}
+        with Watch(self.world.run) as watch:
+            wait_for(lambda: set(self.world.run_files()) <= allowed, [watch])
+        self.assertEqual(sorted(set(self.world.run_files()) - allowed), [], "files of containers whose keeper was not killed")
         self.world.status()
         self.assertClean()
+
+    def at_once(self, functions):
+        threads = [threading.Thread(target=function) for function in functions]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def has_way_out(self, container, link):
+        """A transit has no process or name to be found by, but its veth's other end is oe0; a socket link has its listener."""
+        if link == "veth":
+            return container.netns.has_link()
+        # The thread's own namespace, not the process's: /proc/net is the latter's.
+        with container.netns.inside(lambda: open("/proc/thread-self/net/tcp", encoding="ascii")) as file:
+            rows = [row.split() for row in file.readlines()[1:]]
+        return any(row[1].endswith(f":{harness.PORT:04X}") and row[3] == "0A" for row in rows)
+
+    def end_in_every_way(self, containers, created, roles):
+        """Of those whose keeper was killed: the id and the namespace's key."""
+        runtime = containers[0].runtime
+        for keeper in roles["keeper"][::6]:
+            os.kill(keeper, signal.SIGKILL)
+        self.assertEqual(wait_ended(roles["keeper"][::6]), [])
+        keeperless = []
+        for name, row in self.world.status().items():
+            if row["state"] == "closed":
+                with open(os.path.join(self.world.run, name + ".json"), encoding="utf-8") as file:
+                    keeperless.append((name, json.load(file)["key"]))
+        self.assertEqual(len(keeperless), len(roles["keeper"][::6]))
+        for pid in created:
+            os.kill(self.tracer(pid), signal.SIGKILL)
+        for worker in containers[0].keeper()["worker"][::4]:
+            os.kill(worker, signal.SIGKILL)
+        by_runtime = []
+        for i, container in enumerate(containers):
+            if i % 4 == 0:
+                container.process.stdin.close()
+            elif i % 4 == 1:
+                by_runtime.append(container)
+            else:
+                if i % 4 == 2:
+                    container.process.kill()
+                os.kill(container.pid, signal.SIGKILL)
+        self.at_once([functools.partial(lambda some: [c.kill() for c in some], by_runtime[n::4]) for n in range(4)])
+        self.assertEqual(wait_ended([container.pid for container in containers] + created), [])
+        return keeperless
 
     @each_runtime
     def test_twenty_for_one_namespace(self, runtime):
