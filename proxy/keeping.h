@@ -28,6 +28,7 @@ struct connection {
 	int fd;
 	uint32_t serial; /* from 1, never used twice: who owns a container */
 	bool is_hook;    /* the one that the keeper was born with */
+	bool joined;     /* it has brought a container */
 	bool closing;    /* freed by the next sweep */
 	enum probe probe;
 	bool told;

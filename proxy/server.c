@@ -95,6 +95,7 @@ static void on_join(struct keeper *keeper, struct connection *connection, const 
 		answer_error(connection, &err);
 	} else {
 		answer(connection, CONTROL_OK);
+		connection->joined = true;
 		keeper->joined = true;
 	}
 	if (pidfd >= 0)
@@ -256,6 +257,22 @@ static void expire(struct keeper *keeper, struct connection *connection)
 	answer_error(connection, &err);
 }
 
+/* The runtime was killed, say: the hook must not wait for a proxy that nobody needs any more. */
+static bool is_bereft(const struct keeper *keeper, const struct connection *connection)
+{
+	const struct containers *containers = &keeper->containers;
+	return connection->joined && containers_of_others(containers, connection->serial) == containers->n;
+}
+
+static void give_up(struct keeper *keeper, struct connection *connection)
+{
+	struct error err;
+	(void) error_say(&err, ESRCH, "the container has ended");
+	(void) error_close(&err);
+	drop_probe(keeper, connection);
+	answer_error(connection, &err);
+}
+
 void server_advance(struct keeper *keeper)
 {
 	struct server *server = &keeper->server;
@@ -264,6 +281,8 @@ void server_advance(struct keeper *keeper)
 	for (size_t i = 0; i < server->n; i++) {
 		if (server->v[i].probe != PROBE_NONE && now >= server->v[i].end_ms)
 			expire(keeper, &server->v[i]);
+		if (server->v[i].probe != PROBE_NONE && is_bereft(keeper, &server->v[i]))
+			give_up(keeper, &server->v[i]);
 		asked = asked || server->v[i].probe == PROBE_ASKED;
 	}
 	for (size_t i = 0; i < server->n && !asked; i++) {

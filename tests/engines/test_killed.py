@@ -245,11 +245,15 @@ class Killed(CallerTest):
     @harness.each_link
     def test_runtime_killed_while_hooks_run(self, runtime, link):
         """Its init ends for want of it. The hook is told nothing; what it has made and goes on to make ends with init."""
+        self.world.policy("slow", {"proxy": {"command": ["/bin/sleep", "1000"]}, "link": link, "startup_timeout_ms": 20000,
+                                   "on_failure": "closed"})
         os.makedirs(self.world.run, 0o700, exist_ok=True)
-        points = [self.record_is_there, self.keeper_is_there, self.hook_has_ended] + [self.link_is_there] * (link == "veth")
-        for reached in points:
-            with self.subTest(reached=reached.__name__):
-                self.kill_runtime_when(runtime, link, reached)
+        points = [(link, self.record_is_there), (link, self.keeper_is_there), (link, self.hook_has_ended), ("slow", self.keeper_is_there)]
+        if link == "veth":
+            points += [(link, self.link_is_there), ("slow", self.link_is_there)]
+        for policy, reached in points:
+            with self.subTest(policy=policy, reached=reached.__name__):
+                self.kill_runtime_when(runtime, policy, reached)
 
     def kill_runtime_when(self, runtime, policy, reached):
         fifo = self.world.path("fifo")

@@ -176,6 +176,21 @@ class External(KeeperTest):
                 keeper.hook.probe(keeper.address)
         self.assertIn("does not listen", caught.exception.text)
 
+    def test_init_ends_while_it_is_slow(self):
+        """Whoever waits for a proxy hears at once that its container has ended, not when the proxy's time is up."""
+        keeper = self.keeper(self.policy_of("never-bind", startup_timeout_ms=60000))
+        container = keeper.container("c1")
+        keeper.hook.join(container, keeper.image)
+        keeper.hook.send(harness.PROBE, value=12345)
+        until(lambda: keeper.status()["external_pid"] != 0, "started")
+        container.kill()
+        with self.assertRaises(ControlError) as caught:
+            keeper.hook.receive(harness.OK)
+        self.assertTrue(caught.exception.closed)
+        self.assertIn("has ended", caught.exception.text)
+        keeper.hook.close()
+        self.assertEnded(keeper)
+
     def test_ignores_term(self):
         keeper = self.keeper(self.policy_of("ignore-term", stop_timeout_ms=300))
         container = keeper.begin()
