@@ -122,6 +122,16 @@ static const struct json_choice on_failure_choices[] = {
 	{ "closed", IMAGE_ON_FAILURE_CLOSED },
 	{ NULL, 0 },
 };
+static const struct json_choice sni_choices[] = {
+	{ "match", IMAGE_SNI_MATCH },
+	{ "off", IMAGE_SNI_OFF },
+	{ NULL, 0 },
+};
+static const struct json_choice on_reload_choices[] = {
+	{ "end", IMAGE_ON_RELOAD_END },
+	{ "keep", IMAGE_ON_RELOAD_KEEP },
+	{ NULL, 0 },
+};
 static const struct json_key policy_keys[] = {
 	{ .name = "version",
 		.kind = JSON_NUMBER,
@@ -161,6 +171,16 @@ static const struct json_key policy_keys[] = {
 		.read = json_read_choice,
 		.offset = offsetof(struct draft, image.on_failure),
 		.choices = on_failure_choices },
+	{ .name = "sni",
+		.kind = JSON_STRING,
+		.read = json_read_choice,
+		.offset = offsetof(struct draft, image.sni),
+		.choices = sni_choices },
+	{ .name = "on_reload",
+		.kind = JSON_STRING,
+		.read = json_read_choice,
+		.offset = offsetof(struct draft, image.on_reload),
+		.choices = on_reload_choices },
 	{ .name = "startup_timeout_ms",
 		.kind = JSON_NUMBER,
 		.read = json_read_u32,
@@ -180,6 +200,8 @@ static void set_defaults(struct draft *draft, enum image_on_failure on_failure)
 		.proxy = IMAGE_PROXY_BUILTIN,
 		.link = IMAGE_LINK_AUTO,
 		.on_failure = on_failure,
+		.sni = IMAGE_SNI_MATCH,
+		.on_reload = IMAGE_ON_RELOAD_END,
 		.startup_timeout_ms = IMAGE_STARTUP_MS,
 	};
 	for (const struct image_range *range = image_ranges; range->name; range++)

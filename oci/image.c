@@ -11,14 +11,24 @@
 #include "base/cleanup.h"
 #include "base/host.h"
 
+#define LIMIT(name) #name, offsetof(struct image_limits, name)
+#define WEEK_MS 604800000
+
 const struct image_range image_ranges[] = {
-	{ "connections", offsetof(struct image_limits, connections), 1, IMAGE_CONNECTIONS_MAX, 256 },
-	{ "head_bytes", offsetof(struct image_limits, head_bytes), 1024, 65536, 16384 },
-	{ "head_timeout_ms", offsetof(struct image_limits, head_timeout_ms), 100, 600000, 10000 },
-	{ "resolve_timeout_ms", offsetof(struct image_limits, resolve_timeout_ms), 100, 600000, 10000 },
-	{ "connect_timeout_ms", offsetof(struct image_limits, connect_timeout_ms), 100, 600000, 10000 },
-	{ "idle_timeout_ms", offsetof(struct image_limits, idle_timeout_ms), 1000, 604800000, 600000 },
-	{ "log_bytes", offsetof(struct image_limits, log_bytes), 65536, 1u << 30, 4u << 20 },
+	{ LIMIT(connections), 1, IMAGE_CONNECTIONS_MAX, 256 },
+	{ LIMIT(connections_per_second), 0, 1000000, 1000 },
+	{ LIMIT(head_bytes), 1024, 65536, 16384 },
+	{ LIMIT(response_head_bytes), 1024, 1u << 20, 65536 },
+	{ LIMIT(trailer_bytes), 64, 65536, 8192 },
+	{ LIMIT(head_timeout_ms), 100, 600000, 10000 },
+	{ LIMIT(resolve_timeout_ms), 100, 600000, 10000 },
+	{ LIMIT(connect_timeout_ms), 100, 600000, 10000 },
+	{ LIMIT(idle_timeout_ms), 1000, WEEK_MS, 600000 },
+	{ LIMIT(total_timeout_ms), 0, WEEK_MS, 0 },
+	{ LIMIT(bytes_per_second_up), 0, UINT32_MAX, 0 },
+	{ LIMIT(bytes_per_second_down), 0, UINT32_MAX, 0 },
+	{ LIMIT(lookups), 1, 1024, 64 },
+	{ LIMIT(log_bytes), 65536, 1u << 30, 4u << 20 },
 	{ NULL, 0, 0, 0, 0 },
 };
 
@@ -58,6 +68,10 @@ static image_problem check_header(const struct image *image, size_t len)
 		return "link";
 	if (image->on_failure < IMAGE_ON_FAILURE_OPEN || image->on_failure > IMAGE_ON_FAILURE_CLOSED)
 		return "on_failure";
+	if (image->sni < IMAGE_SNI_MATCH || image->sni > IMAGE_SNI_OFF)
+		return "sni";
+	if (image->on_reload < IMAGE_ON_RELOAD_END || image->on_reload > IMAGE_ON_RELOAD_KEEP)
+		return "on_reload";
 	if (image->startup_timeout_ms < IMAGE_STARTUP_MS_MIN || image->startup_timeout_ms > IMAGE_STARTUP_MS_MAX)
 		return "startup_timeout_ms";
 	if (!string_valid(image, image->name))

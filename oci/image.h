@@ -14,10 +14,10 @@
 #include "base/error.h"
 
 #define IMAGE_MAGIC 0x4547524fu /* "ORGE" */
-#define IMAGE_VERSION 1u
+#define IMAGE_VERSION 2u
 #define IMAGE_SIZE_MAX (512u << 20)
 
-#define IMAGE_CONNECTIONS_MAX 3000
+#define IMAGE_CONNECTIONS_MAX 100000
 #define IMAGE_STARTUP_MS_MIN 100
 #define IMAGE_STARTUP_MS_MAX 600000
 #define IMAGE_STARTUP_MS 10000 /* where the policy does not say */
@@ -39,6 +39,18 @@ enum image_link {
 enum image_on_failure {
 	IMAGE_ON_FAILURE_OPEN = 1,
 	IMAGE_ON_FAILURE_CLOSED,
+};
+
+/* A tunnel whose TLS ClientHello names another host than was asked for. */
+enum image_sni {
+	IMAGE_SNI_MATCH = 1, /* is closed */
+	IMAGE_SNI_OFF,       /* is not looked at */
+};
+
+/* Tunnels that a new version of the policy does not allow any more. */
+enum image_on_reload {
+	IMAGE_ON_RELOAD_END = 1,
+	IMAGE_ON_RELOAD_KEEP,
 };
 
 /* Offset from the image's start and number of bytes; a NUL follows them that len does not count. */
@@ -83,13 +95,20 @@ struct image_network {
 
 /* Of one worker. Milliseconds and bytes. */
 struct image_limits {
-	uint32_t connections;        /* open at a time, tunnels and heads together */
-	uint32_t head_bytes;         /* request line and fields */
-	uint32_t head_timeout_ms;    /* from accept to the end of the head, absolute */
-	uint32_t resolve_timeout_ms; /* one name, all servers and tries */
-	uint32_t connect_timeout_ms; /* to the origin, all addresses */
-	uint32_t idle_timeout_ms;    /* a tunnel without a byte either way */
-	uint32_t log_bytes;          /* of the container's log before it is rotated; one older file is kept */
+	uint32_t connections;            /* open at a time, tunnels and heads together */
+	uint32_t connections_per_second; /* accepted; 0: as many as come */
+	uint32_t head_bytes;             /* of a request: its line and fields */
+	uint32_t response_head_bytes;    /* of an origin's response: its status line and fields */
+	uint32_t trailer_bytes;          /* of chunked content: one chunk's size line, and the trailer section */
+	uint32_t head_timeout_ms;        /* from accept to the end of the head or of the SOCKS handshake, absolute */
+	uint32_t resolve_timeout_ms;     /* one name, all servers and tries */
+	uint32_t connect_timeout_ms;     /* to the origin, all addresses */
+	uint32_t idle_timeout_ms;        /* a tunnel or exchange without a byte either way */
+	uint32_t total_timeout_ms;       /* from accept to the end; 0: none */
+	uint32_t bytes_per_second_up;    /* client to origin, all connections together; 0: as fast as it goes */
+	uint32_t bytes_per_second_down;  /* origin to client */
+	uint32_t lookups;                /* names asked for at a time */
+	uint32_t log_bytes;              /* of the container's log before it is rotated; one older file is kept */
 };
 
 /* What each limit may be, and what it is where the policy does not say. Ends with a name of NULL. */
@@ -114,6 +133,8 @@ struct image {
 	uint32_t proxy;      /* enum image_proxy */
 	uint32_t link;       /* enum image_link */
 	uint32_t on_failure; /* enum image_on_failure */
+	uint32_t sni;        /* enum image_sni */
+	uint32_t on_reload;  /* enum image_on_reload */
 	uint32_t startup_timeout_ms;
 	struct image_limits limits;
 	struct image_text name;   /* of the policy */

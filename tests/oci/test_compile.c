@@ -33,7 +33,16 @@ static void test_defaults(void **state)
 	assert_int_equal(image->link, IMAGE_LINK_AUTO);
 	assert_int_equal(image->on_failure, IMAGE_ON_FAILURE_OPEN);
 	assert_int_equal(image->startup_timeout_ms, 10000);
+	assert_int_equal(image->sni, IMAGE_SNI_MATCH);
+	assert_int_equal(image->on_reload, IMAGE_ON_RELOAD_END);
 	assert_int_equal(image->limits.connections, 256);
+	assert_int_equal(image->limits.connections_per_second, 1000);
+	assert_int_equal(image->limits.response_head_bytes, 65536);
+	assert_int_equal(image->limits.trailer_bytes, 8192);
+	assert_int_equal(image->limits.total_timeout_ms, 0);
+	assert_int_equal(image->limits.bytes_per_second_up, 0);
+	assert_int_equal(image->limits.bytes_per_second_down, 0);
+	assert_int_equal(image->limits.lookups, 64);
 	assert_int_equal(image->limits.head_bytes, 16384);
 	assert_int_equal(image->limits.head_timeout_ms, 10000);
 	assert_int_equal(image->limits.resolve_timeout_ms, 10000);
@@ -62,13 +71,25 @@ static void test_plain_keys(void **state)
 	(void) state;
 	struct image *image =
 		good("// comments are fine\n{\"version\":1,\"ports\":[65535,1,443,1],\"link\":\"socket\","
-		     "\"on_failure\":\"closed\",\"startup_timeout_ms\":600000,\"limits\":{\"connections\":3000,"
+		     "\"on_failure\":\"closed\",\"sni\":\"off\",\"on_reload\":\"keep\",\"startup_timeout_ms\":600000,"
+		     "\"limits\":{\"connections\":100000,\"connections_per_second\":0,\"response_head_bytes\":1048576,"
+		     "\"trailer_bytes\":64,\"total_timeout_ms\":604800000,\"bytes_per_second_up\":4294967295,"
+		     "\"bytes_per_second_down\":1,\"lookups\":1024,"
 		     "\"head_bytes\":1024,\"head_timeout_ms\":100,\"resolve_timeout_ms\":101,"
 		     "\"connect_timeout_ms\":102,\"idle_timeout_ms\":1000,\"log_bytes\":1073741824}}");
 	assert_int_equal(image->link, IMAGE_LINK_SOCKET);
 	assert_int_equal(image->on_failure, IMAGE_ON_FAILURE_CLOSED);
 	assert_int_equal(image->startup_timeout_ms, 600000);
-	assert_int_equal(image->limits.connections, 3000);
+	assert_int_equal(image->sni, IMAGE_SNI_OFF);
+	assert_int_equal(image->on_reload, IMAGE_ON_RELOAD_KEEP);
+	assert_int_equal(image->limits.connections, 100000);
+	assert_int_equal(image->limits.connections_per_second, 0);
+	assert_int_equal(image->limits.response_head_bytes, 1048576);
+	assert_int_equal(image->limits.trailer_bytes, 64);
+	assert_int_equal(image->limits.total_timeout_ms, 604800000);
+	assert_int_equal(image->limits.bytes_per_second_up, 4294967295u);
+	assert_int_equal(image->limits.bytes_per_second_down, 1);
+	assert_int_equal(image->limits.lookups, 1024);
 	assert_int_equal(image->limits.head_bytes, 1024);
 	assert_int_equal(image->limits.head_timeout_ms, 100);
 	assert_int_equal(image->limits.resolve_timeout_ms, 101);
@@ -191,7 +212,7 @@ static void test_bad(void **state)
 		{ "{\"startup_timeout_ms\":99}",
 			"F:1:23: startup_timeout_ms: is 99, expected an integer from 100 to 600000" },
 		{ "{\"limits\":{\"connections\":0}}",
-			"F:1:26: limits.connections: is 0, expected an integer from 1 to 3000" },
+			"F:1:26: limits.connections: is 0, expected an integer from 1 to 100000" },
 		{ "{\"limits\":{\"conections\":1}}",
 			"F:1:12: limits.conections: unknown key, did you mean \"connections\"?" },
 		{ "{\"limits\":[]}", "F:1:11: limits: is an array, expected an object" },

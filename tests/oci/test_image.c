@@ -88,13 +88,21 @@ DAMAGE(startup)
 {
 	i->startup_timeout_ms = 0;
 }
+DAMAGE(sni)
+{
+	i->sni = IMAGE_SNI_OFF + 1;
+}
+DAMAGE(on_reload)
+{
+	i->on_reload = 0;
+}
 DAMAGE(connections_none)
 {
 	i->limits.connections = 0;
 }
 DAMAGE(connections_many)
 {
-	i->limits.connections = 3001;
+	i->limits.connections = IMAGE_CONNECTIONS_MAX + 1;
 }
 DAMAGE(head)
 {
@@ -288,6 +296,8 @@ static const struct {
 	ROW(builtin, link_past),
 	ROW(builtin, on_failure),
 	ROW(builtin, startup),
+	ROW(builtin, sni),
+	ROW(builtin, on_reload),
 	ROW(builtin, connections_none),
 	ROW(builtin, connections_many),
 	ROW(builtin, head),
