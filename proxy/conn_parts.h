@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a connection is made of: shared by its states (conn.c) and its end (ending.c), and by nobody else. */
+/*
+ * What a connection is made of: shared by the files of its states, which the table at the top of conn.c names, and by
+ * nobody else.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -17,6 +20,22 @@ struct lookup;
 struct parting;
 struct reading;
 struct scoreboard_slot;
+struct text;
+
+/*
+ * A door: the protocol in which a client asks for its destination, and in which it is answered. What lies behind is
+ * the same for all.
+ */
+struct door {
+	const char *name; /* in the log */
+	/* Writes the answer that refuses: nothing where the reason or the door has none. */
+	void (*refuse)(const struct conn *conn, enum reason reason, const char *problem, struct text *answer);
+	/* The origin's connection is there. */
+	void (*connected)(struct conn *conn);
+};
+
+extern const struct door door_connect;  /* request.c: HTTP CONNECT, and what is no request */
+extern const struct door door_external; /* tunnel.c: an external proxy's bytes, which nobody reads here */
 
 enum state { HEAD, RESOLVE, DIAL, TUNNEL, ANSWER, LINGER, DONE };
 
@@ -27,6 +46,7 @@ struct conn {
 	bool settled;  /* logged and counted */
 	enum state state;
 	struct conns *conns;
+	const struct door *door;
 	struct source client, origin;
 	struct timer timer;
 	int64_t started_ms, active_ms; /* CLOCK_MONOTONIC */
@@ -47,9 +67,28 @@ struct conn {
 	struct relay relay;      /* TUNNEL */
 };
 
+/* conn.c */
 void conn_set_deadline(struct conn *conn, enum timer_kind kind, uint32_t ms);
+bool conn_watch(struct conn *conn, struct source *source);
 void conn_close_source(struct source *source);
 void conn_free_reading(struct conn *conn);
-
+/* Runs again when others have had their turn. */
+void conn_enter_ready(struct conn *conn);
 /* Whatever ends a tunnel takes it off the list: its descriptors may soon be another's. */
 void conn_leave_ready(struct conn *conn);
+
+/* request.c: HEAD */
+void request_run(struct conn *conn);
+void request_expired(struct conn *conn);
+
+/* reach.c: RESOLVE and DIAL, from conn->host and ->port to door->connected() or ending_refuse() */
+void reach_start(struct conn *conn);
+void reach_external(struct conn *conn);
+void reach_origin_event(struct conn *conn, uint32_t events);
+void reach_expired(struct conn *conn);
+
+/* tunnel.c: TUNNEL. Opens it with an answer of len bytes to the client, then carries what comes. */
+void tunnel_start(struct conn *conn, const char *answer, size_t len);
+void tunnel_event(struct conn *conn, enum relay_end end, uint32_t events);
+void tunnel_run(struct conn *conn);
+void tunnel_expired(struct conn *conn);

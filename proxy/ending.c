@@ -7,7 +7,6 @@
 
 #include "proxy/access_log.h"
 #include "proxy/conn_parts.h"
-#include "proxy/http.h"
 #include "proxy/parting.h"
 #include "proxy/resolver.h"
 #include "proxy/scoreboard.h"
@@ -143,7 +142,7 @@ void ending_part(struct conn *conn, enum reason reason, bool answer, const char 
 	}
 	parting_init(conn->parting);
 	if (answer)
-		http_answer(&conn->parting->answer, reason, problem);
+		conn->door->refuse(conn, reason, problem, &conn->parting->answer);
 	settle(conn, reason);
 	conn->state = ANSWER;
 	conn_set_deadline(conn, TIMER_LINGER, PARTING_TIMEOUT_MS);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A tunnel: bytes of which nobody reads one, until both ends have ended or nothing moves any more. */
+#include <sys/socket.h>
+
+#include "proxy/conn_parts.h"
+#include "proxy/ending.h"
+#include "proxy/scoreboard.h"
+
+void tunnel_run(struct conn *conn)
+{
+	struct conns *conns = conn->conns;
+	const struct relay *relay = &conn->relay;
+	uint64_t before = relay->flows[RELAY_CLIENT].bytes + relay->flows[RELAY_ORIGIN].bytes;
+	enum relay_status status = relay_run(&conn->relay, &conns->pipes);
+
+	if (relay->flows[RELAY_CLIENT].bytes + relay->flows[RELAY_ORIGIN].bytes != before)
+		conn->active_ms = conns->now_ms; /* the idle timer looks at it when it is due */
+	if (conn->slot) {
+		conn->slot->bytes_up = relay->flows[RELAY_CLIENT].bytes;
+		conn->slot->bytes_down = relay->flows[RELAY_ORIGIN].bytes;
+	}
+	switch (status) {
+	case RELAY_WAITS:
+		break;
+	case RELAY_GOES_ON:
+		conn_enter_ready(conn);
+		break;
+	case RELAY_ENDED:
+		ending_part(conn, REASON_ALLOWED, false, NULL);
+		break;
+	case RELAY_RESET:
+		ending_abort(conn, relay->reset == RELAY_CLIENT ? REASON_CLIENT_RESET : REASON_ORIGIN_RESET);
+		break;
+	}
+}
+
+void tunnel_event(struct conn *conn, enum relay_end end, uint32_t events)
+{
+	relay_note(&conn->relay, end, events);
+	tunnel_run(conn);
+}
+
+/* What the client sent behind its request is still in its socket, and goes first. */
+void tunnel_start(struct conn *conn, const char *answer, size_t len)
+{
+	/* nothing was sent before: the queue has room for all of it, or the socket is dead */
+	if (len > 0 && send(conn->client.fd, answer, len, MSG_NOSIGNAL) != (ssize_t) len) {
+		ending_abort(conn, REASON_CLIENT_CLOSED);
+		return;
+	}
+	conn->was_tunnel = true;
+	atomic_fetch_add_explicit(&conn->conns->board->counters.allowed, 1, memory_order_relaxed);
+	conn->state = TUNNEL;
+	conn->active_ms = conn->conns->now_ms;
+	conn_set_deadline(conn, TIMER_IDLE, conn->conns->image->limits.idle_timeout_ms);
+	relay_init(&conn->relay, conn->client.fd, conn->origin.fd);
+	tunnel_run(conn);
+}
+
+void tunnel_expired(struct conn *conn)
+{
+	struct conns *conns = conn->conns;
+	int64_t due_ms = conn->active_ms + conns->image->limits.idle_timeout_ms;
+	if (due_ms > conns->now_ms)
+		timers_start(&conns->timers, &conn->timer, TIMER_IDLE, due_ms);
+	else
+		ending_abort(conn, REASON_IDLE_TIMEOUT);
+}
+
+/* -- the external proxy's door -- */
+
+static void external_refuse(const struct conn *conn, enum reason reason, const char *problem, struct text *answer)
+{
+	(void) conn;
+	(void) reason;
+	(void) problem;
+	(void) answer;
+}
+
+static void external_connected(struct conn *conn)
+{
+	tunnel_start(conn, NULL, 0);
+}
+
+const struct door door_external = {
+	.name = "external",
+	.refuse = external_refuse,
+	.connected = external_connected,
+};
