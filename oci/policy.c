@@ -8,13 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#include <linux/openat2.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "oci/owner.h"
 
 static bool is_alnum(char c)
 {
@@ -32,17 +30,6 @@ bool policy_name_valid(const char *name)
 	return true;
 }
 
-/* Whoever could write it could let a container out. */
-static int check_owner(const struct stat *st, const char *what, struct error *err)
-{
-	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return error_say(err, EPERM, "%s: owned by user %u, expected root", what, st->st_uid);
-	if (st->st_mode & (S_IWGRP | S_IWOTH))
-		return error_say(err, EPERM, "%s: mode %04o, expected one that only its owner can write (go-w)", what,
-			st->st_mode & 07777);
-	return 0;
-}
-
 static int open_directory(const char *dir, int *ret_fd, struct error *err)
 {
 	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -51,31 +38,7 @@ static int open_directory(const char *dir, int *ret_fd, struct error *err)
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return error_set(err, errno, "%s", dir);
-	int r = check_owner(&st, dir, err);
-	if (r < 0)
-		return r;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
-/* file: for messages, DIR/LEAF. */
-static int open_inside(int dir, const char *leaf, const char *file, int *ret_fd, struct error *err)
-{
-	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, /* a FIFO without a writer must not hold us */
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-	};
-	_cleanup_close_ int fd = (int) syscall(SYS_openat2, dir, leaf, &how, sizeof(how));
-	if (fd < 0 && errno == ELOOP)
-		return error_say(err, ELOOP, "%s: a symbolic link, expected a regular file", file);
-	if (fd < 0)
-		return error_set(err, errno, "%s", file);
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return error_set(err, errno, "%s", file);
-	if (!S_ISREG(st.st_mode))
-		return error_say(err, EINVAL, "%s: expected a regular file", file);
-	int r = check_owner(&st, file, err);
+	int r = owner_check(&st, dir, err);
 	if (r < 0)
 		return r;
 	*ret_fd = TAKE_FD(fd);
@@ -106,7 +69,7 @@ int policy_read(const char *dir, const char *name, char **ret_text, size_t *ret_
 	if (r < 0)
 		return r;
 	_cleanup_close_ int fd = -1;
-	r = open_inside(dir_fd, leaf, file, &fd, err);
+	r = owner_open(dir_fd, leaf, file, &fd, err);
 	if (r < 0)
 		return r;
 	r = read_text(fd, file, ret_text, ret_len, err);
