@@ -4,7 +4,7 @@
  * HEAD      the client's request head        head_timeout_ms     RESOLVE; DIAL for an address;  request.c
  *                                                                ANSWER
  * RESOLVE   the resolver                     resolve_timeout_ms  DIAL, ANSWER                   reach.c
- * DIAL      the origin's connection          connect_timeout_ms  TUNNEL; DIAL again; ANSWER     reach.c
+ * DIAL      the first address to connect     connect_timeout_ms  TUNNEL, ANSWER                 reach.c
  * TUNNEL    either end                       idle_timeout_ms     LINGER, DONE                   tunnel.c
  * ANSWER    room for the rest of an answer   PARTING_TIMEOUT_MS  LINGER, DONE                   ending.c
  * LINGER    the client to have it all        PARTING_TIMEOUT_MS  DONE                           ending.c
@@ -69,13 +69,13 @@ void conn_leave_ready(struct conn *conn)
 	conn->is_ready = false;
 }
 
-bool conn_watch(struct conn *conn, struct source *source)
+bool conn_watch(struct conn *conn, struct source *source, int fd)
 {
 	struct epoll_event event = {
 		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
 		.data.ptr = source,
 	};
-	return epoll_ctl(conn->conns->epoll, EPOLL_CTL_ADD, source->fd, &event) == 0;
+	return epoll_ctl(conn->conns->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 static void client_event(struct conn *conn, uint32_t events)
@@ -214,7 +214,7 @@ bool conn_start(struct conns *conns, int fd)
 	int on = 1;
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	conn_set_deadline(conn, TIMER_HEAD, conns->image->limits.head_timeout_ms);
-	if (!conn_watch(conn, &conn->client))
+	if (!conn_watch(conn, &conn->client, fd))
 		ending_abort(conn, REASON_LIMIT_RESOURCES);
 	else if (conns->external_port)
 		reach_external(conn);

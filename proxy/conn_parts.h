@@ -69,7 +69,8 @@ struct conn {
 
 /* conn.c */
 void conn_set_deadline(struct conn *conn, enum timer_kind kind, uint32_t ms);
-bool conn_watch(struct conn *conn, struct source *source);
+/* Events of fd are source's from now on; until it is closed. */
+bool conn_watch(struct conn *conn, struct source *source, int fd);
 void conn_close_source(struct source *source);
 void conn_free_reading(struct conn *conn);
 /* Runs again when others have had their turn. */

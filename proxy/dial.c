@@ -12,6 +12,8 @@
 #include "proxy/filter.h"
 #include "proxy/route.h"
 
+#define ATTEMPT_DELAY_MS 250 /* RFC 8305 section 5: Connection Attempt Delay */
+
 /* filter_check_address() names a network only for an address of the floor; this host's own may be any. */
 static bool is_in_networks(const struct image *image, const struct address *address)
 {
@@ -37,40 +39,50 @@ static enum route_kind check(const struct image *image, int route_fd, const stru
 	return route_lookup(route_fd, address);
 }
 
-static void add_family(
-	struct dial *dial, sa_family_t family, const struct address *addresses, const bool *usable, size_t n)
+/* RFC 8305 section 4, with a First Address Family Count of 1. */
+static void interleave(struct dial *dial, const struct address *addresses, const bool *usable, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (usable[i] && addresses[i].family == family)
-			dial->addresses[dial->n++] = addresses[i];
+	size_t at[2] = { 0, 0 };
+	static const sa_family_t families[2] = { AF_INET6, AF_INET };
+	for (unsigned turn = 0; at[0] < n || at[1] < n; turn = !turn) {
+		size_t *i = &at[turn];
+		while (*i < n && !(usable[*i] && addresses[*i].family == families[turn]))
+			++*i;
+		if (*i < n)
+			dial->addresses[dial->n++] = addresses[(*i)++];
+	}
 }
 
 enum reason dial_prepare(struct dial *ret, const struct image *image, int route_fd, const struct address *addresses,
-	size_t n, uint16_t port)
+	size_t n, uint16_t port, struct address *ret_forbidden)
 {
 	bool usable[RESOLVER_ADDRESSES_MAX];
 	if (n > RESOLVER_ADDRESSES_MAX)
 		n = RESOLVER_ADDRESSES_MAX;
 	for (size_t i = 0; i < n; i++) {
 		enum route_kind kind = check(image, route_fd, &addresses[i]);
-		if (kind == ROUTE_FORBIDDEN)
+		if (kind == ROUTE_FORBIDDEN) {
+			*ret_forbidden = addresses[i];
 			return REASON_ADDRESS_FORBIDDEN;
+		}
 		usable[i] = kind == ROUTE_UNICAST;
 	}
 
-	struct dial dial = { .port = port, .failure = REASON_CONNECT_UNREACHABLE };
-	add_family(&dial, AF_INET, addresses, usable, n);
-	add_family(&dial, AF_INET6, addresses, usable, n);
-	if (dial.n == 0)
-		return REASON_CONNECT_UNREACHABLE;
-	*ret = dial;
-	return REASON_NONE;
+	*ret = (struct dial){ .port = port, .failure = REASON_CONNECT_UNREACHABLE };
+	interleave(ret, addresses, usable, n);
+	return ret->n > 0 ? REASON_NONE : REASON_CONNECT_UNREACHABLE;
 }
 
 void dial_prepare_unchecked(struct dial *ret, const struct address *address, uint16_t port)
 {
 	*ret = (struct dial){ .port = port, .n = 1, .failure = REASON_CONNECT_UNREACHABLE };
 	ret->addresses[0] = *address;
+}
+
+void dial_begin(struct dial *dial, int64_t now_ms, uint32_t timeout_ms)
+{
+	dial->started_ms = now_ms;
+	dial->deadline_ms = now_ms + timeout_ms;
 }
 
 static enum reason failure_reason(int error)
@@ -92,6 +104,13 @@ static enum reason failure_reason(int error)
 	}
 }
 
+static int call_connect(int fd, const struct address *address, uint16_t port)
+{
+	struct sockaddr_storage to;
+	socklen_t len = address_to_sockaddr(address, port, &to);
+	return connect(fd, (const struct sockaddr *) &to, len) < 0 ? -errno : 0;
+}
+
 static int start_connect(const struct address *address, uint16_t port)
 {
 	_cleanup_close_ int fd = socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
@@ -100,34 +119,78 @@ static int start_connect(const struct address *address, uint16_t port)
 	int on = 1;
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
 		return -errno;
-	struct sockaddr_storage to;
-	socklen_t len = address_to_sockaddr(address, port, &to);
-	if (connect(fd, (const struct sockaddr *) &to, len) < 0 && errno != EINPROGRESS)
-		return -errno;
+	int r = call_connect(fd, address, port);
+	if (r < 0 && r != -EINPROGRESS)
+		return r;
 	return TAKE_FD(fd);
 }
 
-int dial_next(struct dial *dial, struct address *ret_address)
+/* Out of those in flight. */
+static int take_attempt(struct dial *dial, unsigned i)
 {
+	struct dial_attempt *attempts = dial->attempts;
+	int fd = attempts[i].fd;
+	dial->n_attempts--;
+	memmove(&attempts[i], &attempts[i + 1], (dial->n_attempts - i) * sizeof(*attempts));
+	return fd;
+}
+
+const struct dial_attempt *dial_next(struct dial *dial, int64_t now_ms)
+{
+	if (dial->next < dial->n && dial->n_attempts == DIAL_ATTEMPTS_MAX)
+		close(take_attempt(dial, 0));
 	while (dial->next < dial->n) {
-		const struct address *address = &dial->addresses[dial->next++];
-		int fd = start_connect(address, dial->port);
+		uint8_t i = dial->next++;
+		int fd = start_connect(&dial->addresses[i], dial->port);
 		if (fd >= 0) {
-			*ret_address = *address;
-			return fd;
+			struct dial_attempt *attempt = &dial->attempts[dial->n_attempts++];
+			*attempt = (struct dial_attempt){ .fd = fd, .address = i, .started_ms = now_ms };
+			return attempt;
 		}
 		dial->failure = failure_reason(-fd);
+	}
+	return NULL;
+}
+
+/*
+ * A second connect(2) says how the first one stands: EALREADY, its error, or none. So it need not be known which socket
+ * an event was of.
+ */
+int dial_check(struct dial *dial, struct address *ret_address)
+{
+	for (unsigned i = 0; i < dial->n_attempts;) {
+		const struct address *address = &dial->addresses[dial->attempts[i].address];
+		int r = call_connect(dial->attempts[i].fd, address, dial->port);
+		if (r == 0 || r == -EISCONN) {
+			*ret_address = *address;
+			return take_attempt(dial, i);
+		}
+		if (r == -EALREADY) {
+			i++;
+			continue;
+		}
+		dial->failure = failure_reason(-r);
+		close(take_attempt(dial, i));
 	}
 	return -1;
 }
 
-bool dial_connected(struct dial *dial, int fd)
+int64_t dial_due_ms(const struct dial *dial)
 {
-	int error = 0;
-	socklen_t len = sizeof(error);
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		error = errno;
-	if (error)
-		dial->failure = failure_reason(error);
-	return error == 0;
+	if (dial->next >= dial->n || dial->n_attempts == 0)
+		return dial->deadline_ms;
+	int64_t due_ms = dial->attempts[dial->n_attempts - 1].started_ms + ATTEMPT_DELAY_MS;
+	if (dial->n_attempts == DIAL_ATTEMPTS_MAX) {
+		/* as long for each as lets every address have its turn */
+		int64_t share_ms = (dial->deadline_ms - dial->started_ms) * DIAL_ATTEMPTS_MAX / dial->n;
+		int64_t oldest_ms = dial->attempts[0].started_ms + share_ms;
+		due_ms = oldest_ms > due_ms ? oldest_ms : due_ms;
+	}
+	return due_ms < dial->deadline_ms ? due_ms : dial->deadline_ms;
+}
+
+void dial_close(struct dial *dial)
+{
+	while (dial && dial->n_attempts > 0)
+		close(take_attempt(dial, 0));
 }

@@ -7,6 +7,7 @@
 
 #include "proxy/access_log.h"
 #include "proxy/conn_parts.h"
+#include "proxy/dial.h"
 #include "proxy/parting.h"
 #include "proxy/resolver.h"
 #include "proxy/scoreboard.h"
@@ -70,6 +71,7 @@ static void done(struct conn *conn)
 	conn->lookup = NULL;
 	if (conn->was_tunnel)
 		relay_finish(&conn->relay, &conns->pipes);
+	dial_close(conn->dial);
 	conn_close_source(&conn->client);
 	conn_close_source(&conn->origin);
 	conn_leave_ready(conn);
@@ -134,6 +136,7 @@ void ending_part(struct conn *conn, enum reason reason, bool answer, const char 
 {
 	conn_free_reading(conn);
 	conn_leave_ready(conn);
+	dial_close(conn->dial);
 	conn_close_source(&conn->origin);
 	conn->parting = malloc(sizeof(*conn->parting));
 	if (!conn->parting) {

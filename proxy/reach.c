@@ -12,27 +12,58 @@
 #include "proxy/resolver.h"
 #include "proxy/scoreboard.h"
 
-static void dial_on(struct conn *conn)
+/* What the keeper writes of the connection if this process dies now. */
+static void note_dialled(struct conn *conn)
 {
-	conn_close_source(&conn->origin);
-	conn->origin.fd = dial_next(conn->dial, &conn->dialled);
-	if (conn->origin.fd < 0) {
-		ending_refuse(conn, conn->dial->failure, NULL);
+	if (!conn->slot)
 		return;
-	}
-	if (conn->slot) {
-		conn->slot->dialled = conn->dialled;
-		conn->slot->dialled_port = conn->dial->port;
-	}
-	/* each address has its share of the time, so that one that does not answer leaves some for the next */
-	uint32_t share = conn->conns->image->limits.connect_timeout_ms / conn->dial->n;
-	conn_set_deadline(conn, TIMER_CONNECT, share ? share : 1);
-	if (!conn_watch(conn, &conn->origin))
-		ending_refuse(conn, REASON_LIMIT_RESOURCES, NULL);
+	conn->slot->dialled = conn->dialled;
+	conn->slot->dialled_port = conn->dial->port;
 }
 
-static void reached(struct conn *conn)
+/* False: there is no address left. */
+static bool dial_another(struct conn *conn)
 {
+	struct dial *dial = conn->dial;
+	const struct dial_attempt *attempt = dial_next(dial, conn->conns->now_ms);
+	if (!attempt)
+		return false;
+	conn->dialled = dial->addresses[attempt->address];
+	note_dialled(conn);
+	if (!conn_watch(conn, &conn->origin, attempt->fd)) {
+		dial->failure = REASON_LIMIT_RESOURCES;
+		dial_close(dial);
+		return false;
+	}
+	return true;
+}
+
+/* Beside those in flight, which may connect still. */
+static void dial_on(struct conn *conn)
+{
+	struct dial *dial = conn->dial;
+	if (!dial_another(conn) && dial->n_attempts == 0) {
+		ending_refuse(conn, dial->failure, NULL);
+		return;
+	}
+	int64_t due_ms = dial_due_ms(dial);
+	timers_start(
+		&conn->conns->timers, &conn->timer, due_ms < dial->deadline_ms ? TIMER_ATTEMPT : TIMER_CONNECT, due_ms);
+}
+
+static void dial_begins(struct conn *conn)
+{
+	conn->state = DIAL;
+	dial_begin(conn->dial, conn->conns->now_ms, conn->conns->image->limits.connect_timeout_ms);
+	dial_on(conn);
+}
+
+/* An event of one that lost may still come, in this turn: it is taken for one of the origin's, which forgives it. */
+static void reached(struct conn *conn, int fd)
+{
+	conn->origin.fd = fd;
+	note_dialled(conn);
+	dial_close(conn->dial);
 	free(conn->dial);
 	conn->dial = NULL;
 	conn->door->connected(conn);
@@ -40,30 +71,34 @@ static void reached(struct conn *conn)
 
 static void dial_run(struct conn *conn)
 {
-	if (dial_connected(conn->dial, conn->origin.fd))
-		reached(conn);
-	else
+	unsigned before = conn->dial->n_attempts;
+	int fd = dial_check(conn->dial, &conn->dialled);
+	if (fd >= 0)
+		reached(conn, fd);
+	else if (conn->dial->n_attempts < before)
 		dial_on(conn);
 }
 
 static void dial_expired(struct conn *conn)
 {
-	conn->dial->failure = REASON_CONNECT_TIMEOUT;
-	dial_on(conn);
+	if (conn->conns->now_ms >= conn->dial->deadline_ms)
+		ending_refuse(conn, REASON_CONNECT_TIMEOUT, NULL);
+	else
+		dial_on(conn);
 }
 
 static void dial_start(struct conn *conn, const struct address *addresses, size_t n)
 {
 	struct conns *conns = conn->conns;
-	conn->dial = malloc(sizeof(*conn->dial));
-	enum reason reason = conn->dial ? dial_prepare(conn->dial, conns->image, conns->route, addresses, n, conn->port)
-					: REASON_LIMIT_RESOURCES;
-	if (reason != REASON_NONE) {
+	struct address forbidden;
+	conn->dial = calloc(1, sizeof(*conn->dial));
+	enum reason reason =
+		conn->dial ? dial_prepare(conn->dial, conns->image, conns->route, addresses, n, conn->port, &forbidden)
+			   : REASON_LIMIT_RESOURCES;
+	if (reason == REASON_NONE)
+		dial_begins(conn);
+	else
 		ending_refuse(conn, reason, NULL);
-		return;
-	}
-	conn->state = DIAL;
-	dial_on(conn);
 }
 
 static void on_resolved(void *arg, enum reason reason, const struct address *addresses, size_t n)
@@ -108,14 +143,13 @@ void reach_start(struct conn *conn)
 void reach_external(struct conn *conn)
 {
 	static const struct address loopback = { AF_INET, { 127, 0, 0, 1 } };
-	conn->dial = malloc(sizeof(*conn->dial));
+	conn->dial = calloc(1, sizeof(*conn->dial));
 	if (!conn->dial) {
 		ending_abort(conn, REASON_LIMIT_RESOURCES);
 		return;
 	}
 	dial_prepare_unchecked(conn->dial, &loopback, conn->conns->external_port);
-	conn->state = DIAL;
-	dial_on(conn);
+	dial_begins(conn);
 }
 
 void reach_origin_event(struct conn *conn, uint32_t events)

@@ -12,6 +12,7 @@
 enum timer_kind {
 	TIMER_HEAD = 1, /* 0: not started */
 	TIMER_RESOLVE,
+	TIMER_ATTEMPT, /* the next address is dialled too */
 	TIMER_CONNECT,
 	TIMER_IDLE,
 	TIMER_LINGER,

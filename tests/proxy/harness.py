@@ -33,7 +33,8 @@ LISTENER_CLOSED = 3
 PROXY = '198.18.0.2'
 SERVED = '198.51.100.7'    # origins listen here
 SILENT = '198.51.100.66'   # drops what it gets
-ORIGINS = ['198.51.100.0/24']
+SERVED6, SILENT6 = '2001:db8:7::7', '2001:db8:7::66'
+ORIGINS = ['198.51.100.0/24', '2001:db8:7::/48']
 
 
 def enter_namespace():
@@ -54,8 +55,26 @@ def enter_namespace():
     for command in ('link set lo up', f'addr add {PROXY}/32 dev lo', f'addr add {SERVED}/32 dev lo',
                     'link add hole type veth peer name sink', 'link set hole up', 'link set sink up',
                     f'route add {SILENT}/32 dev hole',
-                    f'neigh add {SILENT} lladdr 02:00:00:00:00:01 dev hole nud permanent'):
+                    f'neigh add {SILENT} lladdr 02:00:00:00:00:01 dev hole nud permanent',
+                    f'addr add {SERVED6}/128 dev lo nodad', f'route add {SILENT6}/128 dev hole src {SERVED6}',
+                    f'neigh add {SILENT6} lladdr 02:00:00:00:00:01 dev hole nud permanent'):
         subprocess.run(['ip', *command.split()], check=True)
+
+
+def add_silent(address):
+    """One more that drops what it gets."""
+    for command in (f'route replace {address}/32 dev hole',
+                    f'neigh replace {address} lladdr 02:00:00:00:00:01 dev hole nud permanent'):
+        subprocess.run(['ip', *command.split()], check=True)
+
+
+def connecting():
+    """How many sockets of this namespace wait for an answer to their SYN, proc_net_tcp(5)."""
+    n = 0
+    for name in ('tcp', 'tcp6'):
+        with open('/proc/self/net/' + name) as f:
+            n += sum(line.split()[3] == '02' for line in f.readlines()[1:])
+    return n
 
 
 def memfd(content, seal=True):
@@ -67,7 +86,7 @@ def memfd(content, seal=True):
 
 
 def listen(address, port=0, backlog=512):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((address, port))
     sock.listen(backlog)

@@ -65,10 +65,11 @@ static void test_own_public_address_is_forbidden(void **state)
 {
 	int fd = *(int *) *state;
 	struct dial dial;
+	struct address forbidden;
 	/* a public address that this namespace has itself: nothing is sent to it */
 	struct address own = address("192.175.48.1");
 	assert_int_equal(address_floor(&own) != NULL, 0);
-	assert_int_equal(dial_prepare(&dial, &bare, fd, &own, 1, 443), REASON_ADDRESS_FORBIDDEN);
+	assert_int_equal(dial_prepare(&dial, &bare, fd, &own, 1, 443, &forbidden), REASON_ADDRESS_FORBIDDEN);
 }
 
 static void test_networks_open_even_our_own(void **state)
@@ -82,13 +83,16 @@ static void test_networks_open_even_our_own(void **state)
 		.network = { .family = AF_INET, .prefix = 32, .bytes = { 198, 51, 100, 1 } },
 	};
 	struct dial dial;
+	struct address forbidden;
 	const struct address addresses[] = { address("198.51.100.1"), address("198.51.100.2") };
-	assert_int_equal(dial_prepare(&dial, &policy.image, fd, addresses, 1, 443), REASON_NONE);
+	assert_int_equal(dial_prepare(&dial, &policy.image, fd, addresses, 1, 443, &forbidden), REASON_NONE);
 	assert_int_equal(dial.n, 1);
-	assert_int_equal(dial_prepare(&dial, &policy.image, fd, addresses, 2, 443), REASON_ADDRESS_FORBIDDEN);
+	assert_int_equal(
+		dial_prepare(&dial, &policy.image, fd, addresses, 2, 443, &forbidden), REASON_ADDRESS_FORBIDDEN);
+	assert_true(address_equal(&forbidden, &addresses[1]));
 }
 
-static void test_ipv4_first_and_no_way(void **state)
+static void test_families_take_turns(void **state)
 {
 	int fd = *(int *) *state;
 	struct {
@@ -99,14 +103,20 @@ static void test_ipv4_first_and_no_way(void **state)
 		.networks = { { .family = AF_INET, .bytes = { 0 } }, { .family = AF_INET6, .bytes = { 0 } } },
 	};
 	struct dial dial;
-	const struct address both[] = { address("2001:db8:1::1"), address("203.0.113.1") };
-	assert_int_equal(dial_prepare(&dial, &policy.image, fd, both, 2, 443), REASON_NONE);
-	assert_int_equal(dial.n, 2);
-	assert_int_equal(dial.addresses[0].family, AF_INET);
+	struct address forbidden;
+	const struct address all[] = { address("203.0.113.1"), address("203.0.113.2"), address("203.0.113.3"),
+		address("2001:db8:1::1"), address("2001:db8:1::2") };
+	static const uint8_t order[] = { 3, 0, 4, 1, 2 };
+	/* in networks: what has no route fails at once, when it is dialled */
+	assert_int_equal(dial_prepare(&dial, &policy.image, fd, all, ARRAY_SIZE(all), 443, &forbidden), REASON_NONE);
+	assert_int_equal(dial.n, ARRAY_SIZE(order));
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+		assert_true(address_equal(&dial.addresses[i], &all[order[i]]));
 
 	struct address nowhere = address("192.31.196.1");
 	if (!address_floor(&nowhere))
-		assert_int_equal(dial_prepare(&dial, &bare, fd, &nowhere, 1, 443), REASON_CONNECT_UNREACHABLE);
+		assert_int_equal(
+			dial_prepare(&dial, &bare, fd, &nowhere, 1, 443, &forbidden), REASON_CONNECT_UNREACHABLE);
 }
 
 static void run(const char *command)
@@ -138,7 +148,7 @@ int main(void)
 		cmocka_unit_test(test_a_broken_socket_forbids),
 		cmocka_unit_test(test_own_public_address_is_forbidden),
 		cmocka_unit_test(test_networks_open_even_our_own),
-		cmocka_unit_test(test_ipv4_first_and_no_way),
+		cmocka_unit_test(test_families_take_turns),
 	};
 	return cmocka_run_group_tests(tests, open_route, NULL);
 }

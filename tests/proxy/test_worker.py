@@ -9,7 +9,7 @@ import threading
 import unittest
 
 import harness
-from harness import (ORIGINS, PROXY, SERVED, SILENT, WAIT, Origin, Worker, connect_request, memfd, read_all,
+from harness import (ORIGINS, PROXY, SERVED, SERVED6, SILENT, SILENT6, WAIT, Origin, Worker, connect_request, memfd, read_all,
                      read_exactly, read_head, until)
 
 NAMES = None
@@ -471,6 +471,57 @@ class Origins(Case):
         client, origin = self.tunnel()
         client.close(), origin.close()
         self.assertEqual(self.worker.line()['address'], SERVED)
+
+    def test_a_broken_ipv6_costs_a_moment(self):
+        """RFC 8305: the next address is dialled beside the one that is silent, whose time-out would be 20 s."""
+        self.start(limits={'connect_timeout_ms': 20000})
+        NAMES.answers['origin.test'] = [SERVED, SILENT6]
+        client, origin = self.tunnel()
+        client.close(), origin.close()
+        line = self.worker.line()
+        self.assertEqual((line['reason'], line['address']), ('allowed', SERVED))
+        self.assertGreaterEqual(line['duration_ms'], 250)  # IPv6 had its moment
+        self.assertLess(line['duration_ms'], 10000)
+
+    def test_ipv6_comes_first(self):
+        self.start()
+        six = Origin(SERVED6, self.origin.port)
+        self.addCleanup(six.close)
+        NAMES.answers['origin.test'] = [SERVED, SERVED6]
+        client = self.worker.connect()
+        client.sendall(connect_request(self.target))
+        self.assertEqual(read_head(client)[0], 200)
+        origin = six.accept()
+        client.close(), origin.close()
+        self.assertEqual(self.worker.line()['address'], SERVED6)
+
+    def test_one_that_refuses_is_passed_over_at_once(self):
+        """Nothing but its refusal can start the next one: the moment of each is longer than the time for all."""
+        self.start(limits={'connect_timeout_ms': 249})
+        NAMES.answers['origin.test'] = [SERVED, SERVED6]
+        client, origin = self.tunnel()
+        client.close(), origin.close()
+        self.assertEqual(self.worker.line()['address'], SERVED)
+
+    def test_many_silent_addresses_before_one_that_answers(self):
+        self.start(limits={'connect_timeout_ms': 4000})
+        for i in range(5):
+            harness.add_silent(f'198.51.100.{100 + i}')
+        NAMES.answers['origin.test'] = [f'198.51.100.{100 + i}' for i in range(5)] + [SERVED]
+        client, origin = self.tunnel()
+        client.close(), origin.close()
+        self.assertEqual(self.worker.line()['address'], SERVED)
+
+    def test_a_client_that_leaves_while_several_are_dialled(self):
+        self.start()
+        NAMES.answers['origin.test'] = [SILENT, SILENT6]
+        client = self.worker.connect()
+        client.sendall(connect_request(self.target))
+        until(lambda: harness.connecting() == 2, 'two sockets to the origin')
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        client.close()
+        self.assertEqual(self.worker.line()['reason'], 'client-closed')
+        until(lambda: harness.connecting() == 0, 'both closed')
 
     def test_no_way_there(self):
         self.start()
