@@ -12,6 +12,7 @@
 
 #include "base/host.h"
 #include "base/text.h"
+#include "proxy/parse.h"
 #include "proxy/reason.h"
 
 #define HTTP_LINE_MAX 8192 /* bytes of the request line (RFC 9112 section 3 asks for 8000) */
@@ -19,12 +20,6 @@
 
 /* The longest answer, with its body. */
 #define HTTP_ANSWER_MAX 1024
-
-enum parse_result {
-	PARSE_DONE, /* the head is complete */
-	PARSE_MORE, /* what is there can be the beginning of one */
-	PARSE_BAD,  /* whatever follows, it is none */
-};
 
 /* Offset and length in the caller's buffer. */
 struct http_span {
