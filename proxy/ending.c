@@ -43,6 +43,7 @@ static void settle(struct conn *conn, enum reason reason)
 	conn->settled = true;
 
 	const struct access_entry entry = {
+		.via = conn->door->name,
 		.host = conn->port ? &conn->host : NULL,
 		.port = conn->port,
 		.dialled = conn->dialled.family ? &conn->dialled : NULL,
@@ -55,6 +56,7 @@ static void settle(struct conn *conn, enum reason reason)
 	};
 	access_log_write(conns->log, &entry);
 	count(&conns->board->counters, conn, reason);
+	scoreboard_count(conns->board, reason);
 	scoreboard_release(conns->board, conn->slot, &conns->first_slot);
 	conn->slot = NULL;
 }

@@ -43,6 +43,9 @@ static const struct row rows[] = {
 		"looked up or contacted: correct the request." },
 	[REASON_METHOD_NOT_ALLOWED] = { "method-not-allowed", 405, "http_request_error",
 		"This proxy carries tunnels only: use the method CONNECT, as clients do for https:// URLs." },
+	[REASON_ADDRESS_TYPE] = { "address-type", 400, "http_request_error",
+		"The request has an address type that this proxy does not know: ask for a name, or for a listed IPv4 or "
+		"IPv6 address." },
 	[REASON_HEAD_TOO_LARGE] = { "head-too-large", 431, "http_request_error",
 		"The request line and header fields are larger than this proxy takes: send fewer or shorter fields." },
 	[REASON_HEAD_TIMEOUT] = { "head-timeout", 408, "http_request_error",
@@ -65,13 +68,28 @@ static const struct row rows[] = {
 	[REASON_CONNECT_TIMEOUT] = { "connect-timeout", 504, "connection_timeout",
 		"The policy allows this host, but it did not answer the connection in time: try again later." },
 
+	[REASON_SNI_MISMATCH] = { "sni-mismatch", 0, NULL,
+		"The TLS ClientHello in the tunnel does not name the host that the tunnel was opened to. Trying again will "
+		"not help: connect to the host by the name that TLS is to use. Who administers the policy can set \"sni\" "
+		"to \"off\"." },
+	[REASON_SNI_TIMEOUT] = { "sni-timeout", 0, NULL,
+		"The TLS ClientHello in the tunnel did not arrive in time: send the whole of it at once." },
 	[REASON_CLIENT_RESET] = { "client-reset", 0, NULL, "The client reset the tunnel." },
 	[REASON_ORIGIN_RESET] = { "origin-reset", 0, NULL, "The other side reset the tunnel." },
 	[REASON_IDLE_TIMEOUT] = { "idle-timeout", 0, NULL,
 		"Neither side sent anything for longer than the policy lets a tunnel be idle." },
+	[REASON_TOTAL_TIMEOUT] = { "total-timeout", 504, "connection_timeout",
+		"The connection was open for longer than the policy lets any be." },
 
 	[REASON_LIMIT_CONNECTIONS] = { "limit-connections", 503, "connection_limit_reached",
 		"This container has as many connections open as its policy permits: close some, then try again." },
+	[REASON_LIMIT_RATE] = { "limit-rate", 0, NULL,
+		"This container opens more connections per second than its policy permits: they are taken when their "
+		"time has come." },
+	[REASON_LIMIT_LOOKUPS] = { "limit-lookups", 429, "connection_limit_reached",
+		"This container has as many names looked up at a time as its policy permits: try again in a moment." },
+	[REASON_LIMIT_BYTES] = { "limit-bytes", 0, NULL,
+		"This container has moved as many bytes this second as its policy permits: what is left waits." },
 	[REASON_LIMIT_RESOURCES] = { "limit-resources", 503, "proxy_internal_error",
 		"The proxy has run out of descriptors, memory or ports: close some connections, then try again." },
 	[REASON_SHUTDOWN] = { "shutdown", 503, "proxy_internal_error", "The proxy is stopping." },

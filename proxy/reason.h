@@ -19,6 +19,7 @@ enum reason {
 	/* the client's request cannot be served */
 	REASON_BAD_REQUEST,
 	REASON_METHOD_NOT_ALLOWED,
+	REASON_ADDRESS_TYPE, /* of SOCKS: neither a name nor an IPv4 or IPv6 address */
 	REASON_HEAD_TOO_LARGE,
 	REASON_HEAD_TIMEOUT,
 	REASON_CLIENT_CLOSED, /* before a request was complete, or before the answer to it */
@@ -32,12 +33,18 @@ enum reason {
 	REASON_CONNECT_TIMEOUT,
 
 	/* a tunnel ended early */
+	REASON_SNI_MISMATCH, /* the policy says no: it began with a ClientHello that does not name the host asked for */
+	REASON_SNI_TIMEOUT,  /* a ClientHello that did not arrive in time */
 	REASON_CLIENT_RESET,
 	REASON_ORIGIN_RESET,
 	REASON_IDLE_TIMEOUT,
+	REASON_TOTAL_TIMEOUT, /* a connection of any kind was open for too long */
 
 	/* we fail */
 	REASON_LIMIT_CONNECTIONS,
+	REASON_LIMIT_RATE,      /* connections per second */
+	REASON_LIMIT_LOOKUPS,   /* names asked for at a time */
+	REASON_LIMIT_BYTES,     /* bytes per second: ends nothing, what it slows is only counted */
 	REASON_LIMIT_RESOURCES, /* descriptors, memory, ports */
 	REASON_SHUTDOWN,        /* the container's last process has ended, or the proxy was told to stop */
 	REASON_WORKER_DIED,     /* written by the keeper */

@@ -13,8 +13,9 @@
 #include "base/address.h"
 #include "base/error.h"
 #include "base/host.h"
+#include "proxy/reason.h"
 
-#define SCOREBOARD_VERSION 1u
+#define SCOREBOARD_VERSION 2u
 
 struct scoreboard_counters {
 	_Atomic uint64_t accepted; /* connections, the hook's probes not counted */
@@ -24,6 +25,8 @@ struct scoreboard_counters {
 	_Atomic uint64_t bytes_up; /* client to origin, of tunnels that have ended */
 	_Atomic uint64_t bytes_down;
 	_Atomic uint64_t lines_lost; /* log lines that could not be written */
+	/* How often each came up: ends of connections, and pauses for the sake of a limit. */
+	_Atomic uint64_t reasons[REASON_COUNT];
 	_Atomic uint32_t open;       /* connections now */
 };
 
@@ -47,6 +50,11 @@ struct scoreboard {
 	struct scoreboard_counters counters;
 	struct scoreboard_slot slots[];
 };
+
+static inline void scoreboard_count(struct scoreboard *board, enum reason reason)
+{
+	atomic_fetch_add_explicit(&board->counters.reasons[reason], 1, memory_order_relaxed);
+}
 
 /* Makes an empty one of n_slots in a memfd of fixed size. *ret_fd is the caller's; *ret is mapped for good. */
 int scoreboard_create(uint32_t n_slots, int *ret_fd, struct scoreboard **ret, struct error *err);
