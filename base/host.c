@@ -71,7 +71,7 @@ static bool is_numeric_label(const char *label, size_t len)
 	return true;
 }
 
-static void set_address(const struct address *address, struct host *ret)
+void host_from_address(const struct address *address, struct host *ret)
 {
 	struct host host = { .kind = HOST_ADDRESS, .address = *address };
 	address_format(address, host.name);
@@ -96,7 +96,7 @@ host_problem host_parse(const char *bytes, size_t len, struct host *ret)
 		struct address address;
 		if (!address_parse4(bytes, len, &address))
 			return "the host ends in a number, but is not an IPv4 address of four decimal numbers";
-		set_address(&address, ret);
+		host_from_address(&address, ret);
 		return NULL;
 	}
 
@@ -112,7 +112,7 @@ host_problem host_parse_bracketed(const char *bytes, size_t len, struct host *re
 	struct address address;
 	if (!address_parse6(bytes, len, &address))
 		return "there is no IPv6 address between the brackets";
-	set_address(&address, ret);
+	host_from_address(&address, ret);
 	return NULL;
 }
 

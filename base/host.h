@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one canonical host parser: policy entries, request targets and (later) SOCKS and SNI names all pass here, so that
+ * The one canonical host parser: policy entries, request targets, SOCKS and SNI names all pass here, so that
  * two spellings of a host are equal exactly when their canonical bytes are. Bytes with a length in, never C strings.
  */
 #pragma once
@@ -39,6 +39,9 @@ host_problem host_parse(const char *bytes, size_t len, struct host *ret);
 
 /* Parses what stands between brackets: RFC 4291 section 2.2 text, no zone id. */
 host_problem host_parse_bracketed(const char *bytes, size_t len, struct host *ret);
+
+/* The host that an address is, whatever its text. */
+void host_from_address(const struct address *address, struct host *ret);
 
 /* Parses a port: 1*DIGIT, no sign, no leading zero, 1 to 65535. */
 host_problem host_parse_port(const char *bytes, size_t len, uint16_t *ret);

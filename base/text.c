@@ -11,7 +11,7 @@ struct text text_init(char *buf, size_t size)
 	return (struct text){ .buf = buf, .size = size };
 }
 
-static void text_append(struct text *text, const char *bytes, size_t len)
+void text_add_bytes(struct text *text, const char *bytes, size_t len)
 {
 	if (text->cut || len >= text->size - text->len) {
 		text->cut = true; /* and stays so: nothing shorter may slip in behind what is missing */
@@ -52,22 +52,22 @@ void text_add_escaped(struct text *text, const char *bytes, size_t len)
 		unsigned char c = (unsigned char) bytes[i];
 		char escape[8];
 		if (is_plain(c, "\\"))
-			text_append(text, &bytes[i], 1);
+			text_add_bytes(text, &bytes[i], 1);
 		else
-			text_append(text, escape, (size_t) snprintf(escape, sizeof(escape), "\\x%02x", c));
+			text_add_bytes(text, escape, (size_t) snprintf(escape, sizeof(escape), "\\x%02x", c));
 	}
 }
 
 void text_add_json(struct text *text, const char *bytes, size_t len)
 {
-	text_append(text, "\"", 1);
+	text_add_bytes(text, "\"", 1);
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char) bytes[i];
 		char escape[8];
 		if (is_plain(c, "\\\""))
-			text_append(text, &bytes[i], 1);
+			text_add_bytes(text, &bytes[i], 1);
 		else
-			text_append(text, escape, (size_t) snprintf(escape, sizeof(escape), "\\u%04x", c));
+			text_add_bytes(text, escape, (size_t) snprintf(escape, sizeof(escape), "\\u%04x", c));
 	}
-	text_append(text, "\"", 1);
+	text_add_bytes(text, "\"", 1);
 }

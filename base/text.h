@@ -20,6 +20,9 @@ struct text text_init(char *buf, size_t size);
 
 void text_add(struct text *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Adds bytes as they are, for an answer that is no text. */
+void text_add_bytes(struct text *text, const char *bytes, size_t len);
+
 /* Adds bytes, those outside 0x20..0x7e and '\' as \xNN. An escape is never cut in the middle. */
 void text_add_escaped(struct text *text, const char *bytes, size_t len);
 

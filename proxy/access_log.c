@@ -238,6 +238,7 @@ void access_log_write(struct access_log *log, const struct access_entry *entry)
 	if (entry->dialled)
 		address_format(entry->dialled, address);
 	add_start(&text, log);
+	add_string(&text, "via", entry->via, entry->via ? strlen(entry->via) : 0);
 	add_string(&text, "host", entry->host ? entry->host->name : NULL, entry->host ? entry->host->len : 0);
 	if (entry->host)
 		text_add(&text, ",\"port\":%u", entry->port);

@@ -20,6 +20,7 @@ struct access_log;
 
 /* What a line says beside time, container and policy. */
 struct access_entry {
+	const char *via; /* the door; NULL: not known any more */
 	const struct host *host; /* NULL: none was asked for */
 	uint16_t port;
 	const struct address *dialled; /* NULL: none */

@@ -2,7 +2,8 @@
 /*
  * state     waits for                        deadline            ends in                        file
  * HEAD      the client's request head        head_timeout_ms     RESOLVE; DIAL for an address;  request.c
- *                                                                ANSWER
+ *                                                                ANSWER; HANDSHAKE for SOCKS5
+ * HANDSHAKE the client's SOCKS5 request      head_timeout_ms     RESOLVE, DIAL, ANSWER          handshake.c
  * RESOLVE   the resolver                     resolve_timeout_ms  DIAL, ANSWER                   reach.c
  * DIAL      the first address to connect     connect_timeout_ms  TUNNEL, ANSWER                 reach.c
  * TUNNEL    either end                       idle_timeout_ms     LINGER, DONE                   tunnel.c
@@ -10,8 +11,10 @@
  * LINGER    the client to have it all        PARTING_TIMEOUT_MS  DONE                           ending.c
  * DONE      the sweep that frees it
  *
- * An external proxy's connection begins in DIAL. The log line is written on the way into ANSWER, LINGER or DONE,
- * whichever comes first.
+ * Beside these, all states up to TUNNEL end when the connection has been open for total_timeout_ms.
+ *
+ * An external proxy's connection begins in DIAL. head_timeout_ms counts from accept(2). The log line is written on the
+ * way into ANSWER, LINGER or DONE, whichever comes first.
  */
 #include "proxy/conn.h"
 
@@ -19,6 +22,7 @@
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -55,6 +59,15 @@ void conn_free_reading(struct conn *conn)
 	conn->reading = NULL;
 }
 
+void conn_show_target(struct conn *conn)
+{
+	if (!conn->slot)
+		return;
+	memcpy(conn->slot->host, conn->host.name, sizeof(conn->slot->host));
+	conn->slot->host_len = conn->host.len;
+	conn->slot->port = conn->port;
+}
+
 void conn_enter_ready(struct conn *conn)
 {
 	if (!conn->is_ready)
@@ -82,8 +95,10 @@ static void client_event(struct conn *conn, uint32_t events)
 {
 	/* while nothing is read a client that only half-closed may still want its answer */
 	bool gone = events & (EPOLLHUP | EPOLLERR);
-	if (conn->state == HEAD) {
-		request_run(conn);
+	if (conn->state == HEAD || conn->state == HANDSHAKE) {
+		conn->state == HEAD ? request_run(conn) : handshake_run(conn);
+		if (conn->state == HANDSHAKE && (events & EPOLLRDHUP))
+			handshake_ended(conn);
 		if (!gone)
 			return; /* else its request and its end came in one: this is the only event of that end */
 	}
@@ -103,6 +118,7 @@ static void client_event(struct conn *conn, uint32_t events)
 		ending_linger(conn);
 		break;
 	case HEAD:
+	case HANDSHAKE:
 	case DONE:
 		break;
 	}
@@ -129,6 +145,9 @@ static void conn_expired(struct conn *conn)
 	switch (conn->state) {
 	case HEAD:
 		request_expired(conn);
+		break;
+	case HANDSHAKE:
+		handshake_expired(conn);
 		break;
 	case RESOLVE:
 	case DIAL:

@@ -35,9 +35,10 @@ struct door {
 };
 
 extern const struct door door_connect;  /* request.c: HTTP CONNECT, and what is no request */
+extern const struct door door_socks5;   /* handshake.c: SOCKS5 */
 extern const struct door door_external; /* tunnel.c: an external proxy's bytes, which nobody reads here */
 
-enum state { HEAD, RESOLVE, DIAL, TUNNEL, ANSWER, LINGER, DONE };
+enum state { HEAD, HANDSHAKE, RESOLVE, DIAL, TUNNEL, ANSWER, LINGER, DONE };
 
 struct conn {
 	TAILQ_ENTRY(conn) entry; /* in conns->open or ->done */
@@ -60,6 +61,7 @@ struct conn {
 	bool was_tunnel;
 
 	/* of one state each */
+	bool greeted;            /* HANDSHAKE: the greeting was answered */
 	struct reading *reading; /* HEAD */
 	struct lookup *lookup;   /* RESOLVE */
 	struct dial *dial;       /* DIAL */
@@ -74,6 +76,8 @@ bool conn_watch(struct conn *conn, struct source *source, int fd);
 void conn_close_source(struct source *source);
 void conn_free_reading(struct conn *conn);
 /* Runs again when others have had their turn. */
+/* Host and port are known: on the scoreboard too. */
+void conn_show_target(struct conn *conn);
 void conn_enter_ready(struct conn *conn);
 /* Whatever ends a tunnel takes it off the list: its descriptors may soon be another's. */
 void conn_leave_ready(struct conn *conn);
@@ -83,6 +87,12 @@ void request_run(struct conn *conn);
 void request_expired(struct conn *conn);
 
 /* reach.c: RESOLVE and DIAL, from conn->host and ->port to door->connected() or ending_refuse() */
+/* handshake.c: HANDSHAKE, after a first byte that is SOCKS5's */
+void handshake_start(struct conn *conn);
+void handshake_run(struct conn *conn);
+void handshake_ended(struct conn *conn); /* the client has sent its last byte */
+void handshake_expired(struct conn *conn);
+
 void reach_start(struct conn *conn);
 void reach_external(struct conn *conn);
 void reach_origin_event(struct conn *conn, uint32_t events);

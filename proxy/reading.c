@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "proxy/socks.h"
+
 #define FIRST_SIZE 1024u
 
 static bool has_room(struct reading *reading, size_t max)
@@ -33,6 +35,8 @@ static enum reading_result read_once(struct reading *reading, int fd, size_t max
 		return READING_ENDED;
 	if (n < 0)
 		return errno == EAGAIN ? READING_WAITS : READING_FAILED;
+	if (reading->len == 0 && *at == SOCKS_VERSION)
+		return READING_SOCKS;
 
 	enum parse_result result = http_parse_head(&reading->head, reading->buf, reading->len + (size_t) n, max);
 	size_t taken = reading->head.len - reading->len;

@@ -15,6 +15,7 @@ struct reading {
 enum reading_result {
 	READING_WAITS,  /* for more bytes */
 	READING_DONE,   /* the head is complete */
+	READING_SOCKS,  /* none: the client speaks SOCKS5, and nothing was taken */
 	READING_BAD,    /* head.reason and head.problem say why */
 	READING_ENDED,  /* the client's end of file */
 	READING_FAILED, /* the client's socket is dead */

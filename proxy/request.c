@@ -7,7 +7,6 @@
 #include "proxy/ending.h"
 #include "proxy/http.h"
 #include "proxy/reading.h"
-#include "proxy/scoreboard.h"
 
 static void request_complete(struct conn *conn)
 {
@@ -19,11 +18,7 @@ static void request_complete(struct conn *conn)
 		return;
 	}
 	conn_free_reading(conn);
-	if (conn->slot) {
-		memcpy(conn->slot->host, conn->host.name, sizeof(conn->slot->host));
-		conn->slot->host_len = conn->host.len;
-		conn->slot->port = conn->port;
-	}
+	conn_show_target(conn);
 	reach_start(conn);
 }
 
@@ -48,6 +43,10 @@ void request_run(struct conn *conn)
 		break;
 	case READING_DONE:
 		request_complete(conn);
+		break;
+	case READING_SOCKS:
+		conn_free_reading(conn);
+		handshake_start(conn);
 		break;
 	case READING_BAD:
 		ending_refuse(conn, conn->reading->head.reason, conn->reading->head.problem);
