@@ -165,10 +165,33 @@ static void conn_expired(struct conn *conn)
 	}
 }
 
+/* It was open for total_timeout_ms. */
+static void conn_outlived(struct conn *conn)
+{
+	switch (conn->state) {
+	case RESOLVE:
+	case DIAL:
+		ending_refuse(conn, REASON_TOTAL_TIMEOUT, NULL);
+		break;
+	case ANSWER:
+	case LINGER:
+	case DONE: /* its end has a deadline of its own */
+		break;
+	default:
+		ending_abort(conn, REASON_TOTAL_TIMEOUT);
+		break;
+	}
+}
+
 void conns_run_timers(struct conns *conns)
 {
-	for (struct timer *timer; (timer = timers_take_due(&conns->timers, conns->now_ms));)
-		conn_expired((struct conn *) ((char *) timer - offsetof(struct conn, timer)));
+	enum timer_kind kind;
+	for (struct timer *timer; (timer = timers_take_due(&conns->timers, conns->now_ms, &kind));) {
+		if (kind == TIMER_TOTAL)
+			conn_outlived((struct conn *) ((char *) timer - offsetof(struct conn, total)));
+		else
+			conn_expired((struct conn *) ((char *) timer - offsetof(struct conn, timer)));
+	}
 }
 
 void conns_run_ready(struct conns *conns)
@@ -233,6 +256,9 @@ bool conn_start(struct conns *conns, int fd)
 	int on = 1;
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	conn_set_deadline(conn, TIMER_HEAD, conns->image->limits.head_timeout_ms);
+	if (conns->image->limits.total_timeout_ms > 0)
+		timers_start(&conns->timers, &conn->total, TIMER_TOTAL,
+			conns->now_ms + conns->image->limits.total_timeout_ms);
 	if (!conn_watch(conn, &conn->client, fd))
 		ending_abort(conn, REASON_LIMIT_RESOURCES);
 	else if (conns->external_port)

@@ -49,7 +49,7 @@ struct conn {
 	struct conns *conns;
 	const struct door *door;
 	struct source client, origin;
-	struct timer timer;
+	struct timer timer, total;
 	int64_t started_ms, active_ms; /* CLOCK_MONOTONIC */
 	struct scoreboard_slot *slot;
 
@@ -59,9 +59,10 @@ struct conn {
 	const struct image_rule *rule;
 	struct address dialled; /* family 0: none */
 	bool was_tunnel;
+	bool kept_alive; /* proxy/keepalive.h */
 
-	/* of one state each */
 	bool greeted;            /* HANDSHAKE: the greeting was answered */
+	/* of one state each */
 	struct reading *reading; /* HEAD */
 	struct lookup *lookup;   /* RESOLVE */
 	struct dial *dial;       /* DIAL */
@@ -75,9 +76,9 @@ void conn_set_deadline(struct conn *conn, enum timer_kind kind, uint32_t ms);
 bool conn_watch(struct conn *conn, struct source *source, int fd);
 void conn_close_source(struct source *source);
 void conn_free_reading(struct conn *conn);
-/* Runs again when others have had their turn. */
 /* Host and port are known: on the scoreboard too. */
 void conn_show_target(struct conn *conn);
+/* Runs again when others have had their turn. */
 void conn_enter_ready(struct conn *conn);
 /* Whatever ends a tunnel takes it off the list: its descriptors may soon be another's. */
 void conn_leave_ready(struct conn *conn);
@@ -86,13 +87,13 @@ void conn_leave_ready(struct conn *conn);
 void request_run(struct conn *conn);
 void request_expired(struct conn *conn);
 
-/* reach.c: RESOLVE and DIAL, from conn->host and ->port to door->connected() or ending_refuse() */
 /* handshake.c: HANDSHAKE, after a first byte that is SOCKS5's */
 void handshake_start(struct conn *conn);
 void handshake_run(struct conn *conn);
 void handshake_ended(struct conn *conn); /* the client has sent its last byte */
 void handshake_expired(struct conn *conn);
 
+/* reach.c: RESOLVE and DIAL, from conn->host and ->port to door->connected() or ending_refuse() */
 void reach_start(struct conn *conn);
 void reach_external(struct conn *conn);
 void reach_origin_event(struct conn *conn, uint32_t events);

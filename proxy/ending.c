@@ -68,6 +68,7 @@ static void done(struct conn *conn)
 
 	conn->state = DONE;
 	timers_stop(&conns->timers, &conn->timer);
+	timers_stop(&conns->timers, &conn->total);
 	if (conn->lookup)
 		(void) resolver_cancel(conn->lookup, unused);
 	conn->lookup = NULL;

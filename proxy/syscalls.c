@@ -115,6 +115,9 @@ struct option {
 
 static const struct option set_options[] = {
 	{ IPPROTO_TCP, TCP_NODELAY },
+	{ IPPROTO_TCP, TCP_KEEPIDLE },
+	{ IPPROTO_TCP, TCP_USER_TIMEOUT },
+	{ SOL_SOCKET, SO_KEEPALIVE },
 	{ SOL_SOCKET, SO_LINGER },
 	{ SOL_SOCKET, SO_OOBINLINE },
 };

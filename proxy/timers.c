@@ -31,11 +31,12 @@ void timers_stop(struct timers *timers, struct timer *timer)
 	timer->kind = 0;
 }
 
-struct timer *timers_take_due(struct timers *timers, int64_t now_ms)
+struct timer *timers_take_due(struct timers *timers, int64_t now_ms, enum timer_kind *ret_kind)
 {
 	for (int i = 0; i < TIMER_KINDS; i++) {
 		struct timer *first = TAILQ_FIRST(&timers->lists[i]);
 		if (first && first->due_ms <= now_ms) {
+			*ret_kind = first->kind;
 			timers_stop(timers, first);
 			return first;
 		}

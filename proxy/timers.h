@@ -15,6 +15,8 @@ enum timer_kind {
 	TIMER_ATTEMPT, /* the next address is dialled too */
 	TIMER_CONNECT,
 	TIMER_IDLE,
+	TIMER_YOUNG, /* a tunnel that has lasted is worth keeping alive */
+	TIMER_TOTAL,
 	TIMER_LINGER,
 	TIMER_KINDS
 };
@@ -36,8 +38,8 @@ void timers_init(struct timers *timers);
 void timers_start(struct timers *timers, struct timer *timer, enum timer_kind kind, int64_t due_ms);
 void timers_stop(struct timers *timers, struct timer *timer);
 
-/* A timer that is due, stopped; NULL: none is. */
-struct timer *timers_take_due(struct timers *timers, int64_t now_ms);
+/* A timer that is due, stopped, and of which kind it was; NULL: none is. */
+struct timer *timers_take_due(struct timers *timers, int64_t now_ms, enum timer_kind *ret_kind);
 
 /* When the next is due; INT64_MAX: none runs. */
 int64_t timers_next(const struct timers *timers);

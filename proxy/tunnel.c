@@ -4,6 +4,7 @@
 
 #include "proxy/conn_parts.h"
 #include "proxy/ending.h"
+#include "proxy/keepalive.h"
 #include "proxy/scoreboard.h"
 
 void tunnel_run(struct conn *conn)
@@ -52,7 +53,8 @@ void tunnel_start(struct conn *conn, const char *answer, size_t len)
 	atomic_fetch_add_explicit(&conn->conns->board->counters.allowed, 1, memory_order_relaxed);
 	conn->state = TUNNEL;
 	conn->active_ms = conn->conns->now_ms;
-	conn_set_deadline(conn, TIMER_IDLE, conn->conns->image->limits.idle_timeout_ms);
+	uint32_t idle_ms = conn->conns->image->limits.idle_timeout_ms;
+	conn_set_deadline(conn, TIMER_YOUNG, idle_ms / 2 < KEEPALIVE_AFTER_MS ? idle_ms / 2 : KEEPALIVE_AFTER_MS);
 	relay_init(&conn->relay, conn->client.fd, conn->origin.fd);
 	tunnel_run(conn);
 }
@@ -60,7 +62,13 @@ void tunnel_start(struct conn *conn, const char *answer, size_t len)
 void tunnel_expired(struct conn *conn)
 {
 	struct conns *conns = conn->conns;
-	int64_t due_ms = conn->active_ms + conns->image->limits.idle_timeout_ms;
+	uint32_t idle_ms = conns->image->limits.idle_timeout_ms;
+	if (!conn->kept_alive) {
+		conn->kept_alive = true;
+		keepalive_set(conn->client.fd, idle_ms);
+		keepalive_set(conn->origin.fd, idle_ms);
+	}
+	int64_t due_ms = conn->active_ms + idle_ms;
 	if (due_ms > conns->now_ms)
 		timers_start(&conns->timers, &conn->timer, TIMER_IDLE, due_ms);
 	else

@@ -5,6 +5,7 @@ import random
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import unittest
 
@@ -78,13 +79,13 @@ class Tunnels(Case):
         self.assertRegex(line.pop('time'), r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$')
         self.assertGreaterEqual(line.pop('duration_ms'), 0)
         self.assertEqual(line, {
-            'container': None, 'policy': 'test', 'host': 'origin.test', 'port': self.origin.port, 'address': SERVED,
-            'verdict': 'allowed', 'rule': self.target, 'rule_line': 1, 'reason': 'allowed', 'bytes_up': 2,
-            'bytes_down': 5})
+            'container': None, 'policy': 'test', 'via': 'connect', 'host': 'origin.test', 'port': self.origin.port,
+            'address': SERVED, 'verdict': 'allowed', 'rule': self.target, 'rule_line': 1, 'reason': 'allowed',
+            'bytes_up': 2, 'bytes_down': 5})
 
     def test_what_follows_the_head_belongs_to_the_tunnel(self):
         self.start()
-        early = b'\x16\x03\x01' + b'GET http://evil.test/ HTTP/1.1\r\n\r\n' * 2000
+        early = b'\x17\x16\x03\x01' + b'GET http://evil.test/ HTTP/1.1\r\n\r\n' * 2000
         client = self.worker.connect()
         client.sendall(connect_request(self.target) + early)
         self.assertEqual(read_head(client)[0], 200)
@@ -569,6 +570,41 @@ class Limits(Case):
         waiting.sendall(connect_request(self.target))
         self.assertEqual(read_head(waiting)[0], 200)
         waiting.close()
+
+    def test_total_time(self):
+        """A tunnel in which much moves, and a destination that does not answer."""
+        self.start([self.target, 'slow.test'], limits={'total_timeout_ms': 600})
+        client, origin = self.tunnel()
+        sent = 0
+        with self.assertRaises((ConnectionResetError, BrokenPipeError)):
+            while True:
+                client.sendall(b'x')
+                sent += len(read_exactly(origin, 1))
+        line = self.worker.line()
+        self.assertEqual((line['reason'], line['verdict']), ('total-timeout', 'allowed'))
+        self.assertGreaterEqual(line['duration_ms'], 600)
+        self.assertLess(line['duration_ms'], 5000)
+        origin.close()
+        NAMES.answers['slow.test'] = None
+        self.refused('slow.test:443', 504, 'total-timeout', 'failed')
+        with self.worker.connect() as silent:
+            self.assertEqual(read_all(silent), b'')
+        self.assertEqual(self.worker.line()['reason'], 'total-timeout')
+
+    def test_a_tunnel_that_lasts_is_kept_alive(self):
+        """Both sides, once it has lived for half its idle time; the byte between keeps it from being idle."""
+        self.start(limits={'idle_timeout_ms': 2000})
+        client, origin = self.tunnel()
+
+        def kept():
+            client.sendall(b'x')
+            read_exactly(origin, 1)
+            table = subprocess.run(['ss', '-tnoH'], stdout=subprocess.PIPE, check=True).stdout.decode()
+            rows = [row.split() for row in table.splitlines() if 'timer:(keepalive' in row]
+            return (any(local == f'{PROXY}:{self.worker.port}' for _, _, _, local, *_ in rows) and
+                    any(peer == f'{SERVED}:{self.origin.port}' for _, _, _, _, peer, *_ in rows))
+        until(kept, 'a keep-alive timer on either side')
+        client.close(), origin.close()
 
     def test_shutdown_writes_the_lines(self):
         self.start()
