@@ -16,6 +16,7 @@
 #define ACCEPTS_PER_TURN 64
 #define RETRY_MS 200       /* after EMFILE and its like */
 #define SAY_AGAIN_MS 10000 /* a client that hovers at the limit does not fill the log */
+#define RATE_RESUMES 50    /* per second, where the limit is connections per second */
 
 int accepting_start(struct accepting *accepting, int listener, struct error *err)
 {
@@ -42,11 +43,12 @@ static void set_listening(struct accepting *accepting, bool on)
 
 static void say_limit(struct accepting *accepting, enum reason reason)
 {
-	int64_t now_ms = accepting->conns->now_ms;
-	if (accepting->said_ms != 0 && now_ms - accepting->said_ms < SAY_AGAIN_MS)
+	int64_t now_ms = accepting->conns->now_ms, said_ms = accepting->said_ms[reason];
+	scoreboard_count(accepting->conns->board, reason);
+	if (said_ms != 0 && now_ms - said_ms < SAY_AGAIN_MS)
 		return;
 	access_log_write_pause(accepting->conns->log, reason);
-	accepting->said_ms = now_ms;
+	accepting->said_ms[reason] = now_ms;
 }
 
 static void pause_accepting(struct accepting *accepting, enum reason reason, int64_t resume_ms)
@@ -132,12 +134,30 @@ static bool accept_one(struct accepting *accepting, bool full)
 	int fd = accept4(accepting->listener.fd, (struct sockaddr *) &peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return on_error(accepting, errno);
-	if (is_probe(accepting, &peer))
+	if (is_probe(accepting, &peer)) {
 		end_probe(accepting, fd);
-	else if (full)
+		return true;
+	}
+	if (accepting->conns->image->limits.connections_per_second > 0)
+		bucket_take(&accepting->rate, 1);
+	if (full)
 		turn_away(accepting, fd);
 	else if (!conn_start(accepting->conns, fd))
 		return on_error(accepting, ENOMEM);
+	return true;
+}
+
+/* Whether there were as many as may come in this time. Then it pauses, until there is room for several. */
+static bool pause_for_rate(struct accepting *accepting)
+{
+	uint32_t rate = accepting->conns->image->limits.connections_per_second;
+	if (rate == 0 || accepting->probe_port != 0)
+		return false;
+	if (bucket_level(&accepting->rate, rate, accepting->conns->now_ms) >= 1)
+		return false;
+	uint32_t several = rate / RATE_RESUMES;
+	pause_accepting(
+		accepting, REASON_LIMIT_RATE, bucket_when_ms(&accepting->rate, rate, several > 0 ? several : 1));
 	return true;
 }
 
@@ -154,7 +174,7 @@ void accepting_event(struct accepting *accepting, uint32_t events)
 			pause_accepting(accepting, REASON_LIMIT_CONNECTIONS, INT64_MAX);
 			return;
 		}
-		if (!accept_one(accepting, full))
+		if (pause_for_rate(accepting) || !accept_one(accepting, full))
 			return;
 	}
 }

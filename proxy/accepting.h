@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which connections a worker takes from its listener, and when: its limit, and the hook's probe. */
+/* Which connections a worker takes from its listener, and when: its limits, and the hook's probe. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "proxy/bucket.h"
 #include "proxy/conn.h"
+#include "proxy/reason.h"
 
 struct accepting {
 	struct conns *conns;
@@ -14,10 +16,11 @@ struct accepting {
 	int channel;            /* where a probe's arrival is told; -1: nowhere */
 	uint32_t max;           /* connections */
 	bool paused;
-	bool closed;         /* the listener listens no more, and never will: somebody has destroyed it, ss(8) -K */
-	int64_t resume_ms;   /* INT64_MAX: when one of ours has ended */
-	int64_t said_ms;     /* when the limit was last logged; 0: never */
-	uint16_t probe_port; /* of a connection that is the hook's; 0: none is awaited */
+	bool closed;        /* the listener listens no more, and never will: somebody has destroyed it, ss(8) -K */
+	int64_t resume_ms;  /* INT64_MAX: when one of ours has ended */
+	struct bucket rate; /* connections per second */
+	int64_t said_ms[REASON_COUNT]; /* when a limit was last logged; 0: never */
+	uint16_t probe_port;           /* of a connection that is the hook's; 0: none is awaited */
 };
 
 /* Takes connections from now on. listener is non-blocking, and stays the caller's. */
@@ -27,8 +30,8 @@ int accepting_start(struct accepting *accepting, int listener, struct error *err
 void accepting_event(struct accepting *accepting, uint32_t events);
 
 /*
- * A connection from this source port is the hook's; 0: none is. While one is awaited those beyond the limit are taken
- * and closed, so that it is not stuck behind them.
+ * A connection from this source port is the hook's; 0: none is. So that it is not stuck behind others while it is
+ * awaited, those beyond the limit are taken and closed, and those that come too fast are taken.
  */
 void accepting_expect(struct accepting *accepting, uint16_t probe_port);
 

@@ -17,6 +17,7 @@ from harness import (CHANNEL_LOG, CHANNEL_LOG_FULL, CHANNEL_PROBE, CHANNEL_PROBE
 
 NAMES = None
 UID = 65534
+SCOREBOARD_VERSION = 2
 COUNTERS = ('accepted', 'allowed', 'denied', 'failed', 'bytes_up', 'bytes_down', 'lines_lost')
 
 
@@ -46,7 +47,7 @@ class Isolated(unittest.TestCase):
         limits = {'connections': 50, **(limits or {})}
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.settimeout(WAIT)
-        self.board = memfd(struct.pack('=II', 1, limits['connections']) + bytes(1 << 16), seal=False)
+        self.board = memfd(struct.pack('=II', SCOREBOARD_VERSION, limits['connections']) + bytes(1 << 16), seal=False)
         empty = tempfile.mkdtemp()
         root = os.open(empty, os.O_RDONLY | os.O_DIRECTORY)
         os.rmdir(empty)
@@ -148,6 +149,23 @@ class Isolated(unittest.TestCase):
         waiting.sendall(connect_request('evil.test:443'))
         self.assertEqual(read_head(waiting)[0], 403)
         waiting.close()
+
+    def test_the_hooks_connection_gets_through_when_too_many_come(self):
+        """The rate waits for it: at one per second the 50 in front of it would take the better part of a minute."""
+        self.start(limits={'connections': 100, 'connections_per_second': 1})
+        before = [self.worker.connect() for _ in range(50)]
+        with socket.socket() as probe:
+            probe.settimeout(WAIT)
+            probe.bind((SERVED, 0))
+            self.announce(probe.getsockname()[1])
+            probe.connect((PROXY, self.worker.port))
+            self.assertEqual(self.message(), (CHANNEL_PROBED, probe.getsockname()[1]))
+        for sock in before:
+            sock.sendall(connect_request('evil.test:443'))
+            self.assertEqual(read_head(sock)[0], 403)
+            sock.close()
+        self.assertEqual(self.counters()['accepted'], 50)
+        self.assertEqual(self.text(0).count(b'"limit-rate"'), 1)
 
     def test_a_probe_that_is_taken_back(self):
         self.start()

@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 import unittest
 
 import harness
@@ -570,6 +571,21 @@ class Limits(Case):
         waiting.sendall(connect_request(self.target))
         self.assertEqual(read_head(waiting)[0], 200)
         waiting.close()
+
+    def test_connections_per_second(self):
+        """Bursts of a quarter of a second's, then as many as the rate lets through; nobody is turned away."""
+        self.start(limits={'connections_per_second': 20})
+        started = time.monotonic()
+        clients = [self.worker.connect() for _ in range(15)]
+        for client in clients:
+            client.sendall(connect_request('evil.test:443'))
+        for client in clients:
+            self.assertEqual(read_head(client)[0], 403)
+            client.close()
+        self.assertGreaterEqual(time.monotonic() - started, 10 / 20 - 0.01)  # 5 at once
+        lines = [self.worker.line() for _ in range(16)]
+        pauses = [line for line in lines if 'event' in line]
+        self.assertEqual([(line['event'], line['reason']) for line in pauses], [('accept-paused', 'limit-rate')])
 
     def test_total_time(self):
         """A tunnel in which much moves, and a destination that does not answer."""
