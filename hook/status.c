@@ -15,6 +15,7 @@
 #include "hook/rundir.h"
 #include "hook/sweep.h"
 #include "proxy/control.h"
+#include "proxy/reason.h"
 
 #define ANSWER_TIMEOUT_MS 2000
 
@@ -50,6 +51,18 @@ static const char *view_state(const struct view *view)
 	}
 }
 
+/* Why connections ended, and limits that were hit: those that came up. */
+static void add_reasons(struct text *text, const struct control_status *k)
+{
+	const char *before = "";
+	for (int i = 0; i < REASON_COUNT; i++) {
+		if (k->reasons[i] == 0)
+			continue;
+		text_add(text, "%s\"%s\":%" PRIu64, before, reason_code((enum reason) i), k->reasons[i]);
+		before = ",";
+	}
+}
+
 static void print_json(const struct view *view, const char *since, const char *proxy)
 {
 	const struct record *record = view->record;
@@ -65,11 +78,26 @@ static void print_json(const struct view *view, const char *since, const char *p
 	text_add(&text,
 		"\"accepted\":%" PRIu64 ",\"allowed\":%" PRIu64 ",\"denied\":%" PRIu64 ",\"failed\":%" PRIu64 ",",
 		k->accepted, k->allowed, k->denied, k->failed);
-	text_add(&text, "\"bytes_up\":%" PRIu64 ",\"bytes_down\":%" PRIu64 ",\"lines_lost\":%" PRIu64 ",\"reason\":",
+	text_add(&text, "\"bytes_up\":%" PRIu64 ",\"bytes_down\":%" PRIu64 ",\"lines_lost\":%" PRIu64 ",\"reasons\":{",
 		k->bytes_up, k->bytes_down, k->lines_lost);
+	add_reasons(&text, k);
+	text_add(&text, "},\"reason\":");
 	text_add_json(&text, record->reason, strlen(record->reason));
 	text_add(&text, "}");
 	(void) puts(line);
+}
+
+static void print_reasons(const struct control_status *k)
+{
+	const char *before = "    reasons: ";
+	for (int i = 0; i < REASON_COUNT; i++) {
+		if (k->reasons[i] == 0)
+			continue;
+		(void) printf("%s%" PRIu64 " %s", before, k->reasons[i], reason_code((enum reason) i));
+		before = ", ";
+	}
+	if (before[0] == ',')
+		(void) printf("\n");
 }
 
 static void print_text(const struct view *view, const char *since, const char *proxy)
@@ -83,6 +111,7 @@ static void print_text(const struct view *view, const char *since, const char *p
 			      " failed; %" PRIu64 " bytes up, %" PRIu64 " down; worker %d, %u restarts\n",
 			k->open, k->accepted, k->allowed, k->denied, k->failed, k->bytes_up, k->bytes_down,
 			k->worker_pid, k->restarts);
+	print_reasons(k);
 	if (record->reason[0] != '\0')
 		(void) printf("    WITHOUT A GUARD: %s\n", record->reason);
 }

@@ -189,4 +189,6 @@ void builtin_status(const struct builtin *builtin, struct control_status *status
 	status->bytes_up = atomic_load(&counters->bytes_up);
 	status->bytes_down = atomic_load(&counters->bytes_down);
 	status->lines_lost = atomic_load(&counters->lines_lost);
+	for (int i = 0; i < REASON_COUNT; i++)
+		status->reasons[i] = atomic_load(&counters->reasons[i]);
 }

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "proxy/reason.h"
 
 #define CONTROL_ID_MAX 200 /* bytes of a container's id */
 #define CONTROL_CONTAINERS_MAX 1024
@@ -59,6 +60,7 @@ struct control_status {
 	uint32_t restarts; /* of the worker, ever */
 	uint32_t open;     /* scoreboard.h */
 	uint64_t accepted, allowed, denied, failed, bytes_up, bytes_down, lines_lost;
+	uint64_t reasons[REASON_COUNT];
 };
 
 struct control_message {

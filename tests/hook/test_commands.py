@@ -112,7 +112,8 @@ class Keeper(threading.Thread):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.bind(path)
         self.sock.listen(8)
-        self.answer = MESSAGE.pack(STATUS, 0, 0, 0, STATUS_FIELDS.pack(*fields))
+        self.answer = MESSAGE.pack(STATUS, 0, 0, 0, STATUS_FIELDS.pack(*fields[:13]) +
+                                   struct.pack(f'={len(fields) - 13}Q', *fields[13:]))
         self.start()
 
     def run(self):
@@ -174,6 +175,17 @@ class Status(Command):
             with self.subTest(word), self.keeper(state):
                 self.record('box')
                 self.status(f'box  {word}  {where}\n{counts}')
+
+    def test_reasons(self):
+        """Those that came up, by their codes: the second of all is a tunnel that ended well."""
+        path = os.path.join(self.run_dir, '0' * 15 + '1.sock')
+        with contextlib.closing(Keeper(path, RUNNING, 1, 4711, 0, 0, 0, 10, 4, 5, 1, 0, 0, 0, 0, 4, 5)):
+            self.record('box')
+            command = [PROGRAM, 'status', '--config', self.config, '--run', self.run_dir]
+            text = subprocess.run(command, capture_output=True, text=True, timeout=WAIT).stdout
+            self.assertEqual(text.splitlines()[2], '    reasons: 4 allowed, 5 not-listed')
+            text = subprocess.run([*command, '--json'], capture_output=True, text=True, timeout=WAIT).stdout
+            self.assertEqual(json.loads(text)['reasons'], {'allowed': 4, 'not-listed': 5})
 
     def test_without_a_keeper(self):
         self.record('box', link='socket', proxy='127.0.0.1')
