@@ -203,9 +203,12 @@ static void add_code(struct text *text, const char *name, const char *code)
 
 const char *access_verdict(enum reason reason, bool tunnel)
 {
-	if (tunnel)
+	if (reason == REASON_SNI_TIMEOUT)
+		return "failed";
+	if (tunnel && reason != REASON_SNI_MISMATCH)
 		return "allowed";
 	switch (reason) {
+	case REASON_SNI_MISMATCH:
 	case REASON_NOT_LISTED:
 	case REASON_DENIED:
 	case REASON_PORT_NOT_LISTED:
@@ -213,6 +216,7 @@ const char *access_verdict(enum reason reason, bool tunnel)
 		return "denied";
 	case REASON_BAD_REQUEST:
 	case REASON_METHOD_NOT_ALLOWED:
+	case REASON_ADDRESS_TYPE:
 	case REASON_HEAD_TOO_LARGE:
 		return "bad-request";
 	default:

@@ -13,6 +13,7 @@
 #include "base/host.h"
 #include "proxy/conn.h"
 #include "proxy/relay.h"
+#include "proxy/sni.h"
 #include "proxy/timers.h"
 
 struct dial;
@@ -28,6 +29,7 @@ struct text;
  */
 struct door {
 	const char *name; /* in the log */
+	bool checks_sni;  /* a ClientHello in its tunnels must name the host asked for, where the policy says so */
 	/* Writes the answer that refuses: nothing where the reason or the door has none. */
 	void (*refuse)(const struct conn *conn, enum reason reason, const char *problem, struct text *answer);
 	/* The origin's connection is there. */
@@ -61,13 +63,14 @@ struct conn {
 	bool was_tunnel;
 	bool kept_alive; /* proxy/keepalive.h */
 
-	bool greeted;            /* HANDSHAKE: the greeting was answered */
 	/* of one state each */
+	bool greeted;            /* HANDSHAKE: the greeting was answered */
 	struct reading *reading; /* HEAD */
 	struct lookup *lookup;   /* RESOLVE */
 	struct dial *dial;       /* DIAL */
 	struct parting *parting; /* ANSWER, LINGER */
 	struct relay relay;      /* TUNNEL */
+	struct sni sni;          /* TUNNEL, while relay.flows[RELAY_CLIENT] is shut */
 };
 
 /* conn.c */

@@ -23,8 +23,10 @@ static void set_linger(int fd, bool reset)
 static void count(struct scoreboard_counters *counters, const struct conn *conn, enum reason reason)
 {
 	const char *verdict = access_verdict(reason, conn->was_tunnel);
-	if (conn->was_tunnel)
-		; /* counted when it became one */
+	if (conn->was_tunnel && !conn->relay.flows[RELAY_CLIENT].shut)
+		; /* counted when it was opened */
+	else if (strcmp(verdict, "allowed") == 0)
+		atomic_fetch_add_explicit(&counters->allowed, 1, memory_order_relaxed);
 	else if (strcmp(verdict, "denied") == 0)
 		atomic_fetch_add_explicit(&counters->denied, 1, memory_order_relaxed);
 	else

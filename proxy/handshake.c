@@ -126,6 +126,7 @@ static void socks5_connected(struct conn *conn)
 
 const struct door door_socks5 = {
 	.name = "socks5",
+	.checks_sni = true,
 	.refuse = socks5_refuse,
 	.connected = socks5_connected,
 };

@@ -3,7 +3,7 @@
  * A direction, in the order that flow_step() looks:
  *
  * state                                   moves when           by
- * ended                                   never
+ * ended, shut                             never
  * held > 0: bytes in the pipe             target writable      flow_drain()
  * held == 0                               source readable      flow_fill()
  *
@@ -187,7 +187,7 @@ static enum step flow_fill(struct relay *relay, enum relay_end from, struct pipe
 static enum step flow_step(struct relay *relay, enum relay_end from, struct pipes *pipes)
 {
 	const struct relay_flow *flow = &relay->flows[from];
-	if (flow->ended)
+	if (flow->ended || flow->shut)
 		return STEP_WAITS;
 	if (!relay->sockets[other(from)].writable)
 		return STEP_WAITS; /* what is not taken stays in the source's queue, where it slows the sender */

@@ -32,6 +32,7 @@ struct relay_socket {
 struct relay_flow {
 	struct pipe_pair pipe; /* only while held > 0 */
 	uint32_t held;         /* bytes in the pipe */
+	bool shut;             /* nothing is taken from the source, for as long as the caller sees fit */
 	bool ended;            /* end of file was read and passed on, or there is nobody to pass anything on to */
 	uint64_t bytes;        /* passed on */
 };

@@ -85,6 +85,7 @@ static void connect_connected(struct conn *conn)
 
 const struct door door_connect = {
 	.name = "connect",
+	.checks_sni = true,
 	.refuse = connect_refuse,
 	.connected = connect_connected,
 };

@@ -19,7 +19,7 @@
 
 struct scoreboard_counters {
 	_Atomic uint64_t accepted; /* connections, the hook's probes not counted */
-	_Atomic uint64_t allowed;  /* became tunnels */
+	_Atomic uint64_t allowed;  /* became tunnels, and with the right name in them */
 	_Atomic uint64_t denied;   /* by the policy */
 	_Atomic uint64_t failed;   /* all others that have ended */
 	_Atomic uint64_t bytes_up; /* client to origin, of tunnels that have ended */

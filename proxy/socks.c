@@ -11,8 +11,7 @@ enum address_type {
 	TYPE_IPV6 = 4,
 };
 
-enum parse_result socks_parse_greeting(
-	const uint8_t *bytes, size_t len, size_t *ret_len, enum socks_method *ret_method)
+enum parse_result socks_parse_greeting(const uint8_t *bytes, size_t len, size_t *ret_len, enum socks_method *ret_method)
 {
 	if (len > 0 && bytes[0] != SOCKS_VERSION)
 		return PARSE_BAD;
@@ -20,7 +19,7 @@ enum parse_result socks_parse_greeting(
 		return PARSE_MORE;
 	*ret_len = 2u + bytes[1];
 	*ret_method = memchr(bytes + 2, SOCKS_NO_AUTHENTICATION, bytes[1]) ? SOCKS_NO_AUTHENTICATION
-									    : SOCKS_NO_ACCEPTABLE_METHODS;
+									   : SOCKS_NO_ACCEPTABLE_METHODS;
 	return PARSE_DONE;
 }
 

@@ -120,6 +120,7 @@ static const struct option set_options[] = {
 	{ SOL_SOCKET, SO_KEEPALIVE },
 	{ SOL_SOCKET, SO_LINGER },
 	{ SOL_SOCKET, SO_OOBINLINE },
+	{ SOL_SOCKET, SO_RCVLOWAT },
 };
 
 static const struct option get_options[] = {

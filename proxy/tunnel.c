@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A tunnel: bytes of which nobody reads one, until both ends have ended or nothing moves any more. */
+/*
+ * A tunnel: bytes of which nobody reads any but the first, until both ends have ended or nothing moves any more. Where
+ * the policy wants the name in a ClientHello to match, the client's direction is shut until that is known.
+ */
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "proxy/conn_parts.h"
@@ -35,9 +39,60 @@ void tunnel_run(struct conn *conn)
 	}
 }
 
+static void set_idle_deadline(struct conn *conn)
+{
+	uint32_t idle_ms = conn->conns->image->limits.idle_timeout_ms;
+	uint32_t young_ms = idle_ms / 2 < KEEPALIVE_AFTER_MS ? idle_ms / 2 : KEEPALIVE_AFTER_MS;
+	if (conn->kept_alive)
+		conn_set_deadline(conn, TIMER_IDLE, idle_ms);
+	else
+		conn_set_deadline(conn, TIMER_YOUNG, young_ms);
+}
+
+/* From here on nobody looks at a byte of the client's. */
+static void open_up(struct conn *conn)
+{
+	conn->relay.flows[RELAY_CLIENT].shut = false;
+	atomic_fetch_add_explicit(&conn->conns->board->counters.allowed, 1, memory_order_relaxed);
+	if (conn->timer.kind == TIMER_HEAD)
+		set_idle_deadline(conn);
+}
+
+static void refuse_name(struct conn *conn, enum reason reason)
+{
+	const struct relay_flow *down = &conn->relay.flows[RELAY_ORIGIN];
+	if (down->bytes == 0 && down->held == 0)
+		sni_send_alert(conn->client.fd);
+	ending_part(conn, reason, false, NULL);
+}
+
+/* Returns whether the tunnel goes on. */
+static bool check_name(struct conn *conn, bool client_ended)
+{
+	switch (sni_check(&conn->sni, conn->client.fd, &conn->host, client_ended)) {
+	case SNI_WAITS:
+		if (conn->sni.begun && conn->timer.kind != TIMER_HEAD)
+			conn_set_deadline(conn, TIMER_HEAD, conn->conns->image->limits.head_timeout_ms);
+		return true;
+	case SNI_PASSES:
+		open_up(conn);
+		return true;
+	case SNI_REFUSED:
+		refuse_name(conn, REASON_SNI_MISMATCH);
+		return false;
+	case SNI_FAILED:
+		ending_abort(conn, REASON_CLIENT_RESET);
+		return false;
+	}
+	return false;
+}
+
 void tunnel_event(struct conn *conn, enum relay_end end, uint32_t events)
 {
 	relay_note(&conn->relay, end, events);
+	if (end == RELAY_CLIENT && conn->relay.flows[RELAY_CLIENT].shut && (events & ~(uint32_t) EPOLLOUT) &&
+		!check_name(conn, events & EPOLLRDHUP))
+		return;
 	tunnel_run(conn);
 }
 
@@ -50,12 +105,15 @@ void tunnel_start(struct conn *conn, const char *answer, size_t len)
 		return;
 	}
 	conn->was_tunnel = true;
-	atomic_fetch_add_explicit(&conn->conns->board->counters.allowed, 1, memory_order_relaxed);
 	conn->state = TUNNEL;
 	conn->active_ms = conn->conns->now_ms;
-	uint32_t idle_ms = conn->conns->image->limits.idle_timeout_ms;
-	conn_set_deadline(conn, TIMER_YOUNG, idle_ms / 2 < KEEPALIVE_AFTER_MS ? idle_ms / 2 : KEEPALIVE_AFTER_MS);
+	set_idle_deadline(conn);
 	relay_init(&conn->relay, conn->client.fd, conn->origin.fd);
+	conn->relay.flows[RELAY_CLIENT].shut = true;
+	if (!conn->door->checks_sni || conn->conns->image->sni == IMAGE_SNI_OFF)
+		open_up(conn);
+	else if (!check_name(conn, false))
+		return;
 	tunnel_run(conn);
 }
 
@@ -63,6 +121,10 @@ void tunnel_expired(struct conn *conn)
 {
 	struct conns *conns = conn->conns;
 	uint32_t idle_ms = conns->image->limits.idle_timeout_ms;
+	if (conn->relay.flows[RELAY_CLIENT].shut && conn->sni.begun) {
+		refuse_name(conn, REASON_SNI_TIMEOUT);
+		return;
+	}
 	if (!conn->kept_alive) {
 		conn->kept_alive = true;
 		keepalive_set(conn->client.fd, idle_ms);
