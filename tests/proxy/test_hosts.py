@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every row via=connect of a corpus of hosts against real workers, one per policy, which is used as it stands.
+"""Every row of a corpus of hosts, through every door that can ask for it, against real workers, one per policy.
 
 All addresses but this namespace's own lead to a second one that owns each of them: a row that is allowed has a tunnel
-there. Rows of other doors are named and counted, not judged. usage: test_hosts.py FILE...
+there. What a row says of one door holds for all of them. usage: test_hosts.py FILE...
 """
 import json
 import os
 import select
+import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import unittest
 
 import harness
-from harness import WAIT, Worker, connect_request, read_all, read_head
+from harness import WAIT, Worker, connect_request, read_all, read_exactly, read_head
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'base'))
 import refmodel  # noqa: E402
@@ -24,7 +26,6 @@ NAMES = None
 INTERNET = None
 PUBLIC = ['93.184.216.34', '2606:2800:220:1:248:1893:25c8:1946']
 PORTS = (443, 8443)  # of the rows that are allowed
-CLASSES = {200: 'allow', 400: 'bad_request', 431: 'bad_request', 403: 'deny'}
 # Allowed, and yet nobody is there: a link-local address is none without its interface.
 UNREACHABLE = {'n049'}
 
@@ -103,6 +104,73 @@ class Internet:
             pass
 
 
+def raw(text):
+    """Byte strings of the corpus are Latin-1, but for the few that cannot be."""
+    return text.encode('utf-8' if max(text, default='') > '\xff' else 'latin-1')
+
+
+def target(row):
+    """(what stands for the host, without brackets, its address family or 0, port); None where a row's target has no
+    such parts."""
+    if row['via'] == 'socks5':
+        return raw(row['target']), {1: socket.AF_INET, 4: socket.AF_INET6}.get(row.get('atyp'), 0), row['port']
+    if row['via'] == 'connect':
+        match = re.fullmatch(rb'(.*):([1-9][0-9]{0,4})', raw(row['target']), re.DOTALL)
+        if match and int(match[2]) <= 65535:
+            bracketed = re.fullmatch(rb'\[(.*)\]', match[1], re.DOTALL)
+            if bracketed and refmodel.parse_bracketed(bracketed[1].decode('latin-1')) is not None:
+                return bracketed[1], socket.AF_INET6, int(match[2])
+            return match[1], 0, int(match[2])
+    return None
+
+
+class Connect:
+    """A door: what asks for a row's target there, None where it cannot be asked for, and what an answer says."""
+    name = 'connect'
+    classes = {200: 'allow', 400: 'bad_request', 431: 'bad_request', 403: 'deny'}
+    unreachable = 502
+
+    @staticmethod
+    def request(row):
+        if row['via'] == 'connect':
+            return connect_request(raw(row['target']))
+        if not (parts := target(row)):
+            return None
+        host = b'[%s]' % parts[0] if parts[1] == socket.AF_INET6 else parts[0]
+        return connect_request(b'%s:%d' % (host, parts[2]))
+
+    @staticmethod
+    def answer(client):
+        return read_head(client)[0]
+
+
+class Socks5:
+    name = 'socks5'
+    classes = {0: 'allow', 1: 'bad_request', 2: 'deny'}
+    unreachable = 3
+
+    @staticmethod
+    def request(row):
+        if not (parts := target(row)) or len(parts[0]) > 255:
+            return None
+        host, family, port = parts
+        if family:
+            address = bytes([1 if family == socket.AF_INET else 4]) + socket.inet_pton(family, host.decode())
+        else:
+            address = bytes([3, len(host)]) + host
+        return b'\x05\x01\x00' + b'\x05\x01\x00' + address + struct.pack('!H', port)
+
+    @staticmethod
+    def answer(client):
+        if read_exactly(client, 2) != b'\x05\x00':
+            return None
+        reply = read_exactly(client, 10)
+        return reply[1] if reply[0] == 5 and reply[2:] == bytes([0, 1, 0, 0, 0, 0, 0, 0]) else None
+
+
+DOORS = [Connect, Socks5]
+
+
 def load(path):
     with open(path, encoding='utf-8') as f:
         return [json.loads(line) for line in f if line.strip()]
@@ -124,10 +192,10 @@ def complaint(policy):
 
 
 class Hosts(unittest.TestCase):
-    def reached(self, row, client, line):
+    def reached(self, row, wanted, client, line):
         """The tunnel leads to an address that the row's name has, or that the row says."""
         address, port = INTERNET.accept()
-        host, wanted_port = refmodel.parse_authority(row['target'])
+        host, wanted_port = wanted
         answers = row.get('resolve', {}).get(host, PUBLIC) if isinstance(host, str) else [str(host)]
         client.close()
         self.assertIn(address, answers)
@@ -136,28 +204,36 @@ class Hosts(unittest.TestCase):
         self.assertEqual((got['verdict'], got['address'], got['port']), ('allowed', address, port))
         return got
 
-    def judge(self, worker, row):
+    @staticmethod
+    def wanted(row):
+        if row['via'] == 'connect':
+            return refmodel.parse_authority(row['target'])
+        parse = refmodel.parse_bracketed if row.get('atyp') == 4 else refmodel.parse_host
+        return parse(row['target']), row['port']
+
+    def judge(self, worker, door, row):
         """(class, line of the log)"""
         NAMES.asked.clear()
         NAMES.answers.clear()
         NAMES.answers.update({name.lower(): answer for name, answer in row.get('resolve', {}).items()})
         with worker.connect() as client:
-            client.sendall(connect_request(row['target'].encode('utf-8' if max(row['target'], default='') > '\xff'
-                                                                 else 'latin-1')))
-            status, head = read_head(client)
-            if status == 200:
-                return 'allow', self.reached(row, client, worker.line)
+            client.sendall(door.request(row))
+            answer = door.answer(client)
+            if door.classes.get(answer) == 'allow':
+                return 'allow', self.reached(row, self.wanted(row), client, worker.line)
             read_all(client)
         line = worker.line()
         if row['id'] in UNREACHABLE:
-            self.assertEqual((status, line['verdict'], line['reason']), (502, 'failed', 'connect-unreachable'))
+            self.assertEqual((answer, line['verdict'], line['reason']),
+                             (door.unreachable, 'failed', 'connect-unreachable'))
             return 'allow', line
-        self.assertIn(status, CLASSES, head)
-        return CLASSES[status], line
+        self.assertIn(answer, door.classes)
+        return door.classes[answer], line
 
-    def check(self, worker, row):
-        got, line = self.judge(worker, row)
+    def check(self, worker, door, row):
+        got, line = self.judge(worker, door, row)
         self.assertIn(got, [row['expect'], *row.get('also_ok', [])], line)
+        self.assertEqual(line['via'], door.name)
         self.assertEqual(row.get('reason', line['reason']), line['reason'])
         if got != 'allow':
             self.assertEqual(line['verdict'], {'deny': 'denied', 'bad_request': 'bad-request'}[got])
@@ -171,12 +247,12 @@ class Hosts(unittest.TestCase):
         if got != 'allow':
             self.assertIsNone(INTERNET.accept(0), 'refused, and dialled all the same')
 
-    def group(self, rows):
+    def group(self, door, rows):
         """All rows of one policy. How many were judged."""
         broken = complaint(rows[0]['policy'])
         worker = None if broken else Worker(rows[0]['policy'])
         for row in rows:
-            with self.subTest(row['id'], target=row['target'], why=row['why']):
+            with self.subTest(row['id'], door=door.name, target=row['target'], why=row['why']):
                 INTERNET.forget()
                 if row['expect'] == 'bad_policy':
                     self.assertTrue(broken, 'the policy was taken')
@@ -185,7 +261,7 @@ class Hosts(unittest.TestCase):
                     self.assertEqual(row['expect'], 'deny', broken)
                     self.assertTrue(refmodel.Policy(row['policy']).is_futile() and 'networks' in broken, broken)
                 else:
-                    self.check(worker, row)
+                    self.check(worker, door, row)
         if worker:
             worker.stop()
         return len(rows)
@@ -193,14 +269,15 @@ class Hosts(unittest.TestCase):
     def test_rows(self):
         for path in FILES:
             rows = load(path)
-            ours = [row for row in rows if row['via'] == 'connect']
-            judged = sum(map(self.group, by_policy(ours)))
-            left = [row['id'] for row in rows if row['via'] != 'connect']
-            print(f'{path}: {len(rows)} rows, {judged} judged, {len(left)} left to other doors: {" ".join(left)}')
-            self.assertEqual(judged, len(ours))
-            self.assertGreater(judged, 50)
-            self.assertLessEqual({'allow', 'deny', 'bad_request'}, {row['expect'] for row in ours})
-            self.assertTrue(all(row['via'] in ('http', 'socks5') for row in rows if row['id'] in left))
+            for door in DOORS:
+                ours = [row for row in rows if door.request(row)]
+                judged = sum(self.group(door, group) for group in by_policy(ours))
+                left = [row['id'] for row in rows if not door.request(row)]
+                print(f'{path}, {door.name}: {judged} judged of {len(rows)}, not to be asked for: {" ".join(left)}')
+                self.assertEqual(judged, len(ours))
+                self.assertGreater(judged, 50)
+                self.assertLessEqual({'allow', 'deny', 'bad_request'}, {row['expect'] for row in ours})
+                self.assertFalse([row['id'] for row in rows if row['via'] == door.name and row['id'] in left])
 
 
 if __name__ == '__main__':
