@@ -38,6 +38,7 @@ void conns_init(struct conns *conns)
 	TAILQ_INIT(&conns->open);
 	TAILQ_INIT(&conns->ready);
 	TAILQ_INIT(&conns->done);
+	TAILQ_INIT(&conns->throttle.queue);
 	timers_init(&conns->timers);
 }
 

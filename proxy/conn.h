@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "oci/image.h"
+#include "proxy/bucket.h"
 #include "proxy/pipes.h"
 #include "proxy/reason.h"
 #include "proxy/timers.h"
@@ -33,6 +34,14 @@ struct source {
 	int fd; /* -1: closed */
 };
 
+/* proxy/throttle.h; the directions by enum relay_end. */
+struct throttle {
+	struct bucket buckets[2];
+	uint32_t n_waiting[2];
+	struct conn_list queue;    /* of those that wait for either */
+	const struct conn *served; /* whose turn it is; NULL: nobody's in particular */
+};
+
 /* What connections of one worker share. The worker owns it and all that it points to. */
 struct conns {
 	int epoll;
@@ -45,6 +54,7 @@ struct conns {
 	uint32_t first_slot; /* of the scoreboard: none before it is free */
 	struct pipes pipes;
 	struct timers timers;
+	struct throttle throttle;
 	int64_t now_ms; /* CLOCK_MONOTONIC, of the current turn of the loop */
 
 	uint32_t n;

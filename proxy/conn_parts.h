@@ -45,6 +45,8 @@ enum state { HEAD, HANDSHAKE, RESOLVE, DIAL, TUNNEL, ANSWER, LINGER, DONE };
 struct conn {
 	TAILQ_ENTRY(conn) entry; /* in conns->open or ->done */
 	TAILQ_ENTRY(conn) ready_entry;
+	TAILQ_ENTRY(conn) throttle_entry; /* where waits[] has any */
+	bool waits[RELAY_ENDS];           /* for bytes that it may take, proxy/throttle.h */
 	bool is_ready; /* in conns->ready */
 	bool settled;  /* logged and counted */
 	enum state state;

@@ -11,6 +11,7 @@
 #include "proxy/parting.h"
 #include "proxy/resolver.h"
 #include "proxy/scoreboard.h"
+#include "proxy/throttle.h"
 
 #define PARTING_TIMEOUT_MS 1000
 
@@ -80,6 +81,7 @@ static void done(struct conn *conn)
 	conn_close_source(&conn->client);
 	conn_close_source(&conn->origin);
 	conn_leave_ready(conn);
+	throttle_forget(conn);
 	TAILQ_REMOVE(&conns->open, conn, entry);
 	TAILQ_INSERT_TAIL(&conns->done, conn, entry);
 }
@@ -141,6 +143,7 @@ void ending_part(struct conn *conn, enum reason reason, bool answer, const char 
 {
 	conn_free_reading(conn);
 	conn_leave_ready(conn);
+	throttle_forget(conn);
 	dial_close(conn->dial);
 	conn_close_source(&conn->origin);
 	conn->parting = malloc(sizeof(*conn->parting));

@@ -127,13 +127,13 @@ static enum step flow_drain(struct relay *relay, enum relay_end from, struct pip
  * Moves bytes without a pipe: for want of one, and past urgent data. They leave the source's queue only when the target
  * has them, so nothing is held here. The one place that sees the source's end of file.
  */
-static enum step flow_copy(struct relay *relay, enum relay_end from)
+static enum step flow_copy(struct relay *relay, enum relay_end from, size_t most)
 {
 	struct relay_flow *flow = &relay->flows[from];
 	struct relay_socket *source = &relay->sockets[from], *target = &relay->sockets[other(from)];
 	char bytes[COPY_MAX];
 
-	ssize_t got = recv(source->fd, bytes, sizeof(bytes), MSG_PEEK);
+	ssize_t got = recv(source->fd, bytes, most < sizeof(bytes) ? most : sizeof(bytes), MSG_PEEK);
 	if (got < 0)
 		return errno == EAGAIN ? would_block(&source->readable) : source_failed(relay, from);
 	if (got == 0) {
@@ -152,25 +152,25 @@ static enum step flow_copy(struct relay *relay, enum relay_end from)
 }
 
 /* splice(2) found nothing that it could take: not the same as nothing, in front of urgent data. */
-static enum step source_is_empty(struct relay *relay, enum relay_end from)
+static enum step source_is_empty(struct relay *relay, enum relay_end from, size_t most)
 {
 	struct relay_socket *source = &relay->sockets[from];
 	if (!source->urgent)
 		return would_block(&source->readable);
-	enum step step = flow_copy(relay, from);
+	enum step step = flow_copy(relay, from, most);
 	if (step == STEP_MOVED || !source->readable)
 		source->urgent = false;
 	return step;
 }
 
-static enum step flow_fill(struct relay *relay, enum relay_end from, struct pipes *pipes)
+static enum step flow_fill(struct relay *relay, enum relay_end from, struct pipes *pipes, size_t most)
 {
 	struct relay_flow *flow = &relay->flows[from];
 
 	if (!pipes_take(pipes, &flow->pipe))
-		return flow_copy(relay, from);
-	ssize_t n = splice(relay->sockets[from].fd, NULL, flow->pipe.write_fd, NULL, PIPES_BYTES,
-		SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		return flow_copy(relay, from, most);
+	ssize_t n = splice(relay->sockets[from].fd, NULL, flow->pipe.write_fd, NULL,
+		most < PIPES_BYTES ? most : PIPES_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0) {
 		flow->held = (uint32_t) n;
 		return STEP_MOVED;
@@ -178,13 +178,29 @@ static enum step flow_fill(struct relay *relay, enum relay_end from, struct pipe
 	int error = errno;
 	pipes_give(pipes, &flow->pipe, true);
 	if (n == 0)
-		return flow_copy(relay, from); /* the end of file, or urgent data: kernels differ */
+		return flow_copy(relay, from, most); /* the end of file, or urgent data: kernels differ */
 	if (error == EAGAIN)
-		return source_is_empty(relay, from);
+		return source_is_empty(relay, from, most);
 	return error == EINTR ? STEP_MOVED : source_failed(relay, from);
 }
 
-static enum step flow_step(struct relay *relay, enum relay_end from, struct pipes *pipes)
+/* A fill, as leave permits: NULL is all. */
+static enum step flow_take(struct relay *relay, enum relay_end from, struct pipes *pipes, struct relay_leave *leave)
+{
+	const struct relay_flow *flow = &relay->flows[from];
+	if (!leave)
+		return flow_fill(relay, from, pipes, SIZE_MAX);
+	if (leave->bytes[from] == 0) {
+		leave->wanted[from] = true;
+		return STEP_WAITS;
+	}
+	uint64_t before = flow->bytes + flow->held;
+	enum step step = flow_fill(relay, from, pipes, leave->bytes[from]);
+	leave->bytes[from] -= (uint32_t) (flow->bytes + flow->held - before);
+	return step;
+}
+
+static enum step flow_step(struct relay *relay, enum relay_end from, struct pipes *pipes, struct relay_leave *leave)
 {
 	const struct relay_flow *flow = &relay->flows[from];
 	if (flow->ended || flow->shut)
@@ -193,22 +209,22 @@ static enum step flow_step(struct relay *relay, enum relay_end from, struct pipe
 		return STEP_WAITS; /* what is not taken stays in the source's queue, where it slows the sender */
 	if (flow->held > 0)
 		return flow_drain(relay, from, pipes);
-	return relay->sockets[from].readable ? flow_fill(relay, from, pipes) : STEP_WAITS;
+	return relay->sockets[from].readable ? flow_take(relay, from, pipes, leave) : STEP_WAITS;
 }
 
 /* Returns whether the turn was used up before there was nothing left to do. */
-static bool flow_run(struct relay *relay, enum relay_end from, struct pipes *pipes)
+static bool flow_run(struct relay *relay, enum relay_end from, struct pipes *pipes, struct relay_leave *leave)
 {
 	for (int i = 0; i < MOVES_PER_TURN; i++)
-		if (flow_step(relay, from, pipes) == STEP_WAITS)
+		if (flow_step(relay, from, pipes, leave) == STEP_WAITS)
 			return false;
 	return true;
 }
 
-enum relay_status relay_run(struct relay *relay, struct pipes *pipes)
+enum relay_status relay_run(struct relay *relay, struct pipes *pipes, struct relay_leave *leave)
 {
-	bool up = flow_run(relay, RELAY_CLIENT, pipes);
-	bool down = flow_run(relay, RELAY_ORIGIN, pipes);
+	bool up = flow_run(relay, RELAY_CLIENT, pipes, leave);
+	bool down = flow_run(relay, RELAY_ORIGIN, pipes, leave);
 
 	if (relay->flows[RELAY_CLIENT].ended && relay->flows[RELAY_ORIGIN].ended)
 		return relay->was_reset ? RELAY_RESET : RELAY_ENDED;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tunnel between two connected TCP sockets: splice(2) through pipes, half-close in both directions. Both sockets are
- * non-blocking and registered with epoll for EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET by the caller, who keeps
- * them: the relay never closes one.
+ * non-blocking and registered with epoll for EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET by the caller, who
+ * keeps them: the relay never closes one.
  */
 #pragma once
 
@@ -44,13 +44,19 @@ struct relay {
 	enum relay_end reset; /* where was_reset */
 };
 
+/* What each direction may take from its source in a run, and whether it would have taken more. */
+struct relay_leave {
+	uint32_t bytes[RELAY_ENDS]; /* less what was taken */
+	bool wanted[RELAY_ENDS];
+};
+
 void relay_init(struct relay *relay, int client, int origin);
 
 /* Notes what epoll_wait(2) has reported of an end; relay_run() then makes use of it. */
 void relay_note(struct relay *relay, enum relay_end end, uint32_t events);
 
-/* Moves what can be moved, up to a turn's worth. */
-enum relay_status relay_run(struct relay *relay, struct pipes *pipes);
+/* Moves what can be moved, up to a turn's worth, and as leave permits: NULL is all. */
+enum relay_status relay_run(struct relay *relay, struct pipes *pipes, struct relay_leave *leave);
 
 /* Gives the pipes back. */
 void relay_finish(struct relay *relay, struct pipes *pipes);

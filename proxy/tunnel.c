@@ -10,13 +10,19 @@
 #include "proxy/ending.h"
 #include "proxy/keepalive.h"
 #include "proxy/scoreboard.h"
+#include "proxy/throttle.h"
 
 void tunnel_run(struct conn *conn)
 {
 	struct conns *conns = conn->conns;
 	const struct relay *relay = &conn->relay;
 	uint64_t before = relay->flows[RELAY_CLIENT].bytes + relay->flows[RELAY_ORIGIN].bytes;
-	enum relay_status status = relay_run(&conn->relay, &conns->pipes);
+	struct relay_leave leave = { 0 };
+	bool limited = throttle_give(conn, &leave);
+	const struct relay_leave given = leave;
+	enum relay_status status = relay_run(&conn->relay, &conns->pipes, limited ? &leave : NULL);
+	if (limited)
+		throttle_settle(conn, &given, &leave);
 
 	if (relay->flows[RELAY_CLIENT].bytes + relay->flows[RELAY_ORIGIN].bytes != before)
 		conn->active_ms = conns->now_ms; /* the idle timer looks at it when it is due */

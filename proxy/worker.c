@@ -27,6 +27,7 @@
 #include "proxy/route.h"
 #include "proxy/sandbox.h"
 #include "proxy/scoreboard.h"
+#include "proxy/throttle.h"
 
 #define EVENTS_MAX 64
 
@@ -273,12 +274,13 @@ static int64_t earlier(int64_t a, int64_t b)
 }
 
 /* How long epoll_wait(2) may wait; -1: for ever. */
-static int wait_ms(const struct worker *worker)
+static int wait_ms(struct worker *worker)
 {
-	const struct conns *conns = &worker->conns;
+	struct conns *conns = &worker->conns;
 	if (!TAILQ_EMPTY(&conns->ready))
 		return 0;
 	int64_t next = earlier(timers_next(&conns->timers), accepting_next_ms(&worker->accepting));
+	next = earlier(next, throttle_next_ms(conns));
 	int64_t left = next == INT64_MAX ? INT64_MAX : next - monotonic_ms();
 	int resolver = resolver_timeout_ms(conns->resolver);
 	if (resolver >= 0)
@@ -300,6 +302,7 @@ static void turn(struct worker *worker)
 		resolver_process(conns->resolver);
 	conns_run_timers(conns);
 	conns_run_ready(conns);
+	throttle_run(conns);
 	conns_sweep(conns);
 	accepting_resume(&worker->accepting);
 }

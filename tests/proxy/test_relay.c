@@ -31,6 +31,7 @@ struct bench {
 	int outer[RELAY_ENDS], inner[RELAY_ENDS], epoll;
 	struct relay relay;
 	struct pipes pipes;
+	struct relay_leave *leave;
 	unsigned turns;
 };
 
@@ -85,7 +86,7 @@ static enum relay_status turn(struct bench *bench, enum relay_status last, int t
 	for (int i = 0; i < n; i++)
 		relay_note(&bench->relay, (enum relay_end) events[i].data.u32, events[i].events);
 	bench->turns++;
-	return relay_run(&bench->relay, &bench->pipes);
+	return relay_run(&bench->relay, &bench->pipes, bench->leave);
 }
 
 static enum relay_status run_until_end(struct bench *bench)
@@ -251,6 +252,44 @@ static void test_urgent_data(void **state)
 	expect_text(bench, RELAY_ORIGIN, "ab!cd");
 }
 
+static void expect_leave(struct bench *bench, uint32_t up, bool wanted_up)
+{
+	assert_int_equal(bench->leave->bytes[RELAY_CLIENT], up);
+	assert_int_equal(bench->leave->wanted[RELAY_CLIENT], wanted_up);
+	*bench->leave = (struct relay_leave){ .bytes = { 3, 1000 } };
+}
+
+/* No byte more than permitted, and said where there would have been one. The other way goes on. */
+static void test_leave(void **state)
+{
+	struct bench *bench = *state;
+	struct relay_leave leave = { .bytes = { 3, 1000 } };
+	bench->leave = &leave;
+	send_text(bench, RELAY_CLIENT, "abcdefgh");
+	send_text(bench, RELAY_ORIGIN, "down");
+	while (bench->relay.flows[RELAY_CLIENT].bytes < 3 || bench->relay.flows[RELAY_ORIGIN].bytes < 4)
+		assert_int_equal(turn(bench, RELAY_WAITS, WAIT_MS), RELAY_WAITS);
+	expect_text(bench, RELAY_ORIGIN, "abc");
+	expect_text(bench, RELAY_CLIENT, "down");
+	expect_leave(bench, 0, true);
+	assert_int_equal(relay_run(&bench->relay, &bench->pipes, &leave), RELAY_WAITS);
+	expect_text(bench, RELAY_ORIGIN, "def");
+	expect_leave(bench, 0, true);
+	assert_int_equal(relay_run(&bench->relay, &bench->pipes, &leave), RELAY_WAITS);
+	expect_text(bench, RELAY_ORIGIN, "gh");
+	expect_leave(bench, 1, false); /* it has looked for more, and there was none */
+
+	/* an end of file needs leave as bytes do, and is not lost for want of it */
+	leave = (struct relay_leave){ 0 };
+	shutdown(bench->outer[RELAY_CLIENT], SHUT_WR);
+	while (!leave.wanted[RELAY_CLIENT])
+		(void) turn(bench, RELAY_WAITS, WAIT_MS);
+	assert_false(bench->relay.flows[RELAY_CLIENT].ended);
+	leave = (struct relay_leave){ .bytes = { 1, 1 } };
+	shutdown(bench->outer[RELAY_ORIGIN], SHUT_WR);
+	assert_int_equal(run_until_end(bench), RELAY_ENDED);
+}
+
 /* With no descriptor to be had for a pipe, bytes pass all the same. */
 static void test_without_pipes(void **state)
 {
@@ -285,6 +324,7 @@ int main(void)
 		TEST(test_reset_by_the_end_that_has_closed_its_half),
 		TEST(test_what_came_before_a_failed_write_is_passed_on),
 		TEST(test_urgent_data),
+		TEST(test_leave),
 		TEST(test_without_pipes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

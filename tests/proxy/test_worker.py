@@ -2,6 +2,7 @@
 """The real worker, end to end: what it lets through, what it refuses and how, and what it says of it in the log."""
 import os
 import random
+import select
 import signal
 import socket
 import struct
@@ -586,6 +587,63 @@ class Limits(Case):
         lines = [self.worker.line() for _ in range(16)]
         pauses = [line for line in lines if 'event' in line]
         self.assertEqual([(line['event'], line['reason']) for line in pauses], [('accept-paused', 'limit-rate')])
+
+    def test_bytes_per_second(self):
+        """A late tunnel with little to move is not stuck behind one with much; both together keep to the rate."""
+        rate, burst, much, little = 400000, 100000, 1000000, 100000
+        self.start(limits={'bytes_per_second_down': rate})
+        big, big_origin = self.tunnel()
+        sender = threading.Thread(target=lambda: big_origin.sendall(bytes(much)))
+        sender.start()
+        got = len(read_exactly(big, burst))
+        started, cpu = time.monotonic(), self.worker.cpu_ticks()
+        small, small_origin = self.tunnel()
+
+        def drain():
+            n = 0
+            while select.select([big], [], [], 0)[0]:
+                n += len(big.recv(1 << 20))
+            return n
+        got += drain()
+        small_origin.sendall(bytes(little))
+        read_exactly(small, little)
+        meanwhile = drain()
+        self.assertLess(meanwhile, 4 * little)
+        self.assertLess(got + meanwhile, much)
+        small.sendall(bytes(little))  # this way there is no limit
+        read_exactly(small_origin, little)
+        read_exactly(big, much - got - meanwhile)
+        sender.join()
+        took = time.monotonic() - started
+        self.assertGreater(took, (much + little - 2 * burst) / rate * 0.95)
+        self.assertLess(self.worker.cpu_ticks() - cpu, os.sysconf('SC_CLK_TCK') * took / 2)  # it sleeps, meanwhile
+        for sock in (big, big_origin, small, small_origin):
+            sock.close()
+        self.assertEqual([self.worker.line()['bytes_down'] for _ in range(2)], [much, little])
+
+    def test_bytes_per_second_up(self):
+        self.start(limits={'bytes_per_second_up': 100000})
+        pairs = [self.tunnel() for _ in range(4)]
+        started = time.monotonic()
+        for client, _ in pairs:
+            client.sendall(bytes(20000))
+        for client, origin in pairs:
+            read_exactly(origin, 20000)
+            client.close(), origin.close()
+        self.assertGreater(time.monotonic() - started, 0.5)  # 80,000 bytes less a quarter of a second's
+        for _ in pairs:
+            self.assertEqual(self.worker.line()['reason'], 'allowed')
+
+    def test_a_slow_tunnel_may_end_while_it_waits(self):
+        self.start(limits={'bytes_per_second_up': 1000})
+        client, origin = self.tunnel()
+        client.sendall(bytes(20000))
+        origin.recv(1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        client.close()
+        client, second = self.tunnel()
+        client.close(), origin.close(), second.close()
+        self.assertEqual({self.worker.line()['reason'] for _ in range(2)} - {'client-reset', 'origin-reset'}, {'allowed'})
 
     def test_total_time(self):
         """A tunnel in which much moves, and a destination that does not answer."""
