@@ -7,7 +7,8 @@
 #include "base/cleanup.h"
 #include "hook/command.h"
 
-static const struct command *const commands[] = { &command_hook, &command_proxy, &command_check, &command_status };
+static const struct command *const commands[] = { &command_hook, &command_proxy, &command_check, &command_compile,
+	&command_status };
 
 static void print_help(FILE *to)
 {

@@ -5,14 +5,18 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "hook/images.h"
 #include "hook/process.h"
 #include "hook/trusted.h"
 #include "netns/netns.h"
 #include "oci/config.h"
+#include "oci/imagefile.h"
 
 #define POLICY_ANNOTATION "oci-egress.policy"
 #define POLICY_DEFAULT "default"
@@ -59,26 +63,55 @@ static int choose_policy(const struct settings *settings, struct plan *plan, str
 	return 0;
 }
 
+static int compile_own(const struct images_source *source, struct plan *plan, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r = policy_read_open(source->fd, source->file, &text, &len, err);
+	if (r == 0)
+		r = policy_compile(source->file, source->name, text, len, source->on_failure, &plan->compiled, err);
+	if (r < 0)
+		return r;
+	plan->image = plan->compiled;
+	return io_memfd("policy", plan->image, plan->image->size, &plan->image_fd, err);
+}
+
+/* A large one, compiled once for all. */
+static int take_shared(const char *run_path, const struct images_source *source, struct plan *plan, struct error *err)
+{
+	_cleanup_close_ int run = -1;
+	char name[NAME_MAX + 1];
+	int r = rundir_open(run_path, &run, err);
+	if (r == 0)
+		r = images_take(run, source, name, &plan->image_fd, err);
+	return r < 0 ? r : imagefile_map(plan->image_fd, &plan->image, &plan->mapped, err);
+}
+
 static int compile_policy(const struct settings *settings, struct plan *plan, struct error *err)
 {
 	bool by_default = plan->policy[0] == '\0';
 	const char *name = by_default ? POLICY_DEFAULT : plan->policy;
 
-	_cleanup_free_ char *text = NULL;
+	_cleanup_close_ int fd = -1;
 	char file[PATH_MAX];
-	size_t len;
-	int r = policy_read(settings->policies, name, &text, &len, file, err);
+	int r = policy_open(settings->policies, name, &fd, file, err);
 	if (r == -ENOENT && by_default)
 		return 0;
 	if (r < 0)
 		return error_wrap(err, "policy %s", name);
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return error_set(err, errno, "%s", file);
+	stamp_make(&st, plan->stamp);
 
-	r = policy_compile(file, name, text, len, settings->on_failure, &plan->image, err);
-	if (r < 0)
-		return r;
-	if (by_default)
+	const struct images_source source = {
+		.fd = fd, .file = file, .name = name, .on_failure = settings->on_failure
+	};
+	r = st.st_size < IMAGES_LARGE ? compile_own(&source, plan, err)
+				      : take_shared(settings->run, &source, plan, err);
+	if (r == 0 && by_default)
 		(void) snprintf(plan->policy, sizeof(plan->policy), "%s", POLICY_DEFAULT);
-	return io_memfd("policy", plan->image, plan->image->size, &plan->image_fd, err);
+	return r;
 }
 
 static int check_config(const struct config *config, const char *bundle, struct error *err)
@@ -208,7 +241,9 @@ void plan_clear(struct plan *plan)
 	cleanup_close(&plan->netns);
 	cleanup_close(&plan->pidfd);
 	cleanup_close(&plan->image_fd);
-	free(plan->image);
+	if (plan->mapped > 0)
+		(void) munmap((void *) (uintptr_t) plan->image, plan->mapped);
+	free(plan->compiled);
 	state_free(plan->state);
 	*plan = PLAN_EMPTY;
 }

@@ -11,13 +11,17 @@
 #include "oci/image.h"
 #include "oci/policy.h"
 #include "oci/settings.h"
+#include "oci/stamp.h"
 #include "oci/state.h"
 
 struct plan {
 	struct state *state;
 	char policy[POLICY_NAME_MAX + 1]; /* empty: the container is none of our business */
-	struct image *image;
-	int image_fd; /* the same, as a sealed memfd */
+	const struct image *image;
+	struct image *compiled; /* the same, where it is ours; else it is mapped */
+	size_t mapped;          /* bytes */
+	int image_fd;           /* the same, as a sealed memfd or a file of all who use it (hook/images.h) */
+	char stamp[STAMP_SIZE]; /* of the policy file that it was made from */
 	bool has_seccomp_profile;
 	pid_t pid; /* of init */
 	int pidfd;

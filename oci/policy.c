@@ -45,13 +45,13 @@ static int open_directory(const char *dir, int *ret_fd, struct error *err)
 	return 0;
 }
 
-static int read_text(int fd, const char *file, char **ret_text, size_t *ret_len, struct error *err)
+int policy_read_open(int fd, const char *file, char **ret_text, size_t *ret_len, struct error *err)
 {
 	int r = io_read_all(fd, POLICY_SIZE_MAX, ret_text, ret_len, err);
 	return r < 0 ? error_wrap(err, "%s", file) : 0;
 }
 
-int policy_read(const char *dir, const char *name, char **ret_text, size_t *ret_len, char *ret_file, struct error *err)
+int policy_open(const char *dir, const char *name, int *ret_fd, char *ret_file, struct error *err)
 {
 	char leaf[POLICY_NAME_MAX + sizeof(".json")];
 	if (!policy_name_valid(name))
@@ -68,11 +68,20 @@ int policy_read(const char *dir, const char *name, char **ret_text, size_t *ret_
 	int r = open_directory(dir, &dir_fd, err);
 	if (r < 0)
 		return r;
-	_cleanup_close_ int fd = -1;
-	r = owner_open(dir_fd, leaf, file, &fd, err);
+	r = owner_open(dir_fd, leaf, file, ret_fd, err);
 	if (r < 0)
 		return r;
-	r = read_text(fd, file, ret_text, ret_len, err);
+	memcpy(ret_file, file, strlen(file) + 1);
+	return 0;
+}
+
+int policy_read(const char *dir, const char *name, char **ret_text, size_t *ret_len, char *ret_file, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	char file[PATH_MAX];
+	int r = policy_open(dir, name, &fd, file, err);
+	if (r == 0)
+		r = policy_read_open(fd, file, ret_text, ret_len, err);
 	if (r < 0)
 		return r;
 	memcpy(ret_file, file, strlen(file) + 1);
@@ -84,5 +93,5 @@ int policy_read_file(const char *file, char **ret_text, size_t *ret_len, struct 
 	_cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return error_set(err, errno, "%s", file);
-	return read_text(fd, file, ret_text, ret_len, err);
+	return policy_read_open(fd, file, ret_text, ret_len, err);
 }

@@ -21,6 +21,12 @@ bool policy_name_valid(const char *name);
  */
 int policy_read(const char *dir, const char *name, char **ret_text, size_t *ret_len, char *ret_file, struct error *err);
 
+/*
+ * The two halves of policy_read(), for whoever has to know which version of the file it is: *ret_fd is the caller's.
+ */
+int policy_open(const char *dir, const char *name, int *ret_fd, char *ret_file, struct error *err);
+int policy_read_open(int fd, const char *file, char **ret_text, size_t *ret_len, struct error *err);
+
 /* Reads any file as a policy, for commands that people run as themselves: no owner asked for. "-" is not special. */
 int policy_read_file(const char *file, char **ret_text, size_t *ret_len, struct error *err);
 
