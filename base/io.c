@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 
 #define READ_CHUNK 16384
 
@@ -68,6 +69,15 @@ static int io_drain(int fd, int64_t deadline, struct error *err)
 	return (int) n;
 }
 
+/* How much room to begin with: a file says how long it is, mostly. */
+static size_t io_room(int fd, size_t max)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 || (uint64_t) st.st_size > max)
+		return 4 * READ_CHUNK;
+	return (size_t) st.st_size + 2 * READ_CHUNK;
+}
+
 static int io_read_all_by(int fd, size_t max, int64_t deadline, char **ret_text, size_t *ret_len, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
@@ -75,13 +85,14 @@ static int io_read_all_by(int fd, size_t max, int64_t deadline, char **ret_text,
 
 	for (;;) {
 		if (size - len < READ_CHUNK) {
-			size = size ? size * 2 : 4 * READ_CHUNK;
+			size = size ? size * 2 : io_room(fd, max);
 			char *more = realloc(text, size + 1);
 			if (!more)
 				return error_set(err, ENOMEM, "read");
 			text = more;
+			memory_fill_soon(text, size);
 		}
-		ssize_t n = io_read(fd, text + len, READ_CHUNK, deadline, err);
+		ssize_t n = io_read(fd, text + len, size - len, deadline, err);
 		if (n < 0)
 			return (int) n;
 		if (n == 0)

@@ -77,8 +77,8 @@ static int check(int argc, char **argv, struct error *err)
 	if (argc == 1 && image->proxy == IMAGE_PROXY_EXTERNAL)
 		(void) printf("%s: good: an external proxy decides\n", policy_file);
 	else if (argc == 1)
-		(void) printf("%s: good: %u allowed, %u denied entries\n", policy_file, image->allow.count,
-			image->deny.count);
+		(void) printf("%s: good: %u allowed, %u denied entries\n", policy_file, image->n_allow,
+			image->n_deny);
 
 	enum status worst = STATUS_ALLOWED;
 	for (int i = 1; i < argc; i++) {

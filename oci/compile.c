@@ -6,33 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/memory.h"
 #include "oci/draft.h"
 
-/* Is the key a part of the entry's own text, up to its end? Then it needs no bytes of its own. */
-static bool key_in_text(const struct draft_list *list, const struct draft_rule *draft, uint32_t *ret_at)
-{
-	const struct image_text *key = &draft->rule.key;
-	uint32_t at = draft->rule.kind == IMAGE_RULE_WILDCARD ? 2 : 0;
-	if (draft->rule.kind != IMAGE_RULE_WILDCARD && draft->rule.kind != IMAGE_RULE_NAME)
-		return false;
-	if (draft->value->len != key->len + at ||
-		memcmp(draft->value->bytes + at, list->keys + key->offset, key->len) != 0)
-		return false;
-	*ret_at = at;
-	return true;
-}
-
-static size_t list_text_size(const struct draft_list *list)
-{
-	size_t size = 0;
-	uint32_t at;
-	for (uint32_t i = 0; i < list->n; i++) {
-		size += (size_t) list->rules[i].value->len + 1;
-		if (!key_in_text(list, &list->rules[i], &at))
-			size += (size_t) list->rules[i].rule.key.len + 1;
-	}
-	return size;
-}
+#define UNIT_MIN 4
+#define AHEAD 16 /* entries lie all over the memory: each is asked for while those before it are written */
 
 static size_t strings_size(const struct draft *draft, const char *name, const char *file)
 {
@@ -52,22 +31,47 @@ static struct image_table place(size_t *at, size_t count, size_t size)
 	return table;
 }
 
-/* Sets the tables' places, and size. Returns where text begins; ports, of two bytes each, come last before it. */
-static size_t lay_out(struct draft *draft, const char *name, const char *file)
+#define BUCKET_HOSTS 2 /* in the mean: fewer make the groups larger than the caches, more make the buckets long */
+#define LINE 64        /* of the caches */
+
+/* None without hosts, else one more for the end of the last one. */
+static uint32_t n_groups(const struct draft *draft)
+{
+	return draft->rules.n_hosts ? draft->rules.n_hosts / (BUCKET_HOSTS * IMAGE_GROUP) + 2 : 0;
+}
+
+/* What aligning each bucket can cost. */
+static size_t padding_size(const struct draft *draft, uint32_t unit)
+{
+	return (size_t) n_groups(draft) * IMAGE_GROUP * (unit - UNIT_MIN);
+}
+
+struct layout {
+	size_t hosts, text; /* where they begin */
+};
+
+/* Sets the tables' places, and size. Ports, of two bytes each, come last before text. */
+static struct layout lay_out(struct draft *draft, uint32_t unit, const char *name, const char *file)
 {
 	struct image *image = &draft->image;
+	struct layout layout;
 	size_t at = sizeof(*image), n_ports = 0;
 	for (uint32_t port = 1; image->proxy == IMAGE_PROXY_BUILTIN && port <= UINT16_MAX; port++)
 		n_ports += draft_has_port(draft, port);
-	image->allow = place(&at, draft->allow.n, sizeof(struct image_rule));
-	image->deny = place(&at, draft->deny.n, sizeof(struct image_rule));
+	image->n_allow = draft->rules.n_of[IMAGE_LIST_ALLOW];
+	image->n_deny = draft->rules.n_of[IMAGE_LIST_DENY];
 	image->networks = place(&at, draft->n_networks, sizeof(struct image_network));
 	image->external.argv = place(&at, draft->command ? draft->command->len : 0, sizeof(struct image_text));
+	at = n_groups(draft) ? (at + LINE - 1) & ~(size_t) (LINE - 1) : at;
+	image->unit = unit;
+	image->groups = place(&at, n_groups(draft), sizeof(struct image_group));
+	layout.hosts = at;
+	at += draft->rules.hosts_size + padding_size(draft, unit);
 	image->ports = place(&at, n_ports, sizeof(uint16_t));
-	size_t size =
-		at + list_text_size(&draft->allow) + list_text_size(&draft->deny) + strings_size(draft, name, file);
+	layout.text = at;
+	size_t size = at + draft->rules.texts_size + strings_size(draft, name, file);
 	image->size = size > IMAGE_SIZE_MAX ? 0 : (uint32_t) size;
-	return at;
+	return layout;
 }
 
 struct writer {
@@ -83,19 +87,93 @@ static struct image_text write_text(struct writer *writer, const char *bytes, si
 	return text;
 }
 
-static void write_rules(struct writer *writer, struct image_table table, const struct draft_list *list)
+/* A host without rules, with its bytes. Returns where its rules begin. */
+static uint32_t write_host(char *base, uint32_t at, const struct draft_rule *rule)
 {
-	struct image_rule *rules = (void *) (writer->base + table.offset);
-	for (uint32_t i = 0; i < list->n; i++) {
-		const struct draft_rule *draft = &list->rules[i];
-		uint32_t at;
-		rules[i] = draft->rule;
-		rules[i].text = write_text(writer, draft->value->bytes, draft->value->len);
-		if (key_in_text(list, draft, &at))
-			rules[i].key.offset = rules[i].text.offset + at;
-		else
-			rules[i].key = write_text(writer, list->keys + draft->rule.key.offset, draft->rule.key.len);
+	struct image_host *host = (void *) (base + at);
+	host->kind = rule->kind;
+	host->key_len = rule->key_len;
+	char *bytes = host->bytes;
+	if (rule->kind == IMAGE_RULE_WILDCARD) {
+		memcpy(bytes, "*.", 2);
+		bytes += 2;
 	}
+	memcpy(bytes, rule->key, rule->key_len);
+	return at + image_host_head(rule->kind, rule->key_len);
+}
+
+static void write_rule(struct writer *writer, uint32_t host, uint32_t at, const struct draft_rule *draft)
+{
+	struct image_rule *rule = (void *) (writer->base + at);
+	rule->line = draft->line;
+	rule->port = draft->port;
+	rule->list = draft->list;
+	if (draft->canonical)
+		rule->text = (struct image_text){ host + offsetof(struct image_host, bytes), draft->text_len };
+	else
+		rule->text = write_text(writer, draft->text, draft->text_len);
+	struct image_host *of = (void *) (writer->base + host);
+	of->n_rules++;
+}
+
+/* Where hosts are written to, and which bucket is to start next. */
+struct shelf {
+	struct image_group *groups;
+	uint32_t unit;
+	uint32_t bucket;
+	uint32_t at;
+};
+
+/* Starts the buckets before to. False: one is further from its group's start than can be told. */
+static bool start_buckets(struct shelf *shelf, uint32_t to)
+{
+	for (; shelf->bucket < to; shelf->bucket++) {
+		struct image_group *group = &shelf->groups[shelf->bucket / IMAGE_GROUP];
+		if (shelf->bucket % IMAGE_GROUP == 0)
+			group->start = shelf->at;
+		uint32_t units = (shelf->at - group->start + shelf->unit - 1) / shelf->unit;
+		if (units > UINT16_MAX)
+			return false;
+		group->at[shelf->bucket % IMAGE_GROUP] = (uint16_t) units;
+		shelf->at = group->start + units * shelf->unit;
+	}
+	return true;
+}
+
+static bool start_host(struct shelf *shelf, uint32_t bucket, const struct draft_rule *rule)
+{
+	if (!start_buckets(shelf, bucket + 1))
+		return false;
+	shelf->groups[bucket / IMAGE_GROUP].tags[bucket % IMAGE_GROUP] |= image_tag(rule->hash);
+	return true;
+}
+
+static const struct draft_rule *rule_at(const struct draft_rules *rules, uint32_t i)
+{
+	return &rules->rules[(uint32_t) rules->order[i < rules->n_order ? i : 0]];
+}
+
+/* All hosts from at on, in their order, and their groups. False: unit is too small. */
+static bool write_hosts(struct writer *writer, const struct image *image, size_t at, const struct draft_rules *rules)
+{
+	struct shelf shelf = { (void *) (writer->base + image->groups.offset), image->unit, 0, (uint32_t) at };
+	uint32_t host = 0;
+	const struct draft_rule *before = NULL;
+	for (uint32_t i = 0; i < rules->n_order; i++) {
+		const struct draft_rule *rule = rule_at(rules, i);
+		__builtin_prefetch(rule_at(rules, i + AHEAD));
+		__builtin_prefetch(rule_at(rules, i + AHEAD / 2)->text);
+		if (!before || !draft_same_host(before, rule)) {
+			if (!start_host(&shelf, image_bucket(rule->hash, image->groups.count), rule))
+				return false;
+			host = shelf.at;
+			shelf.at = write_host(writer->base, host, rule);
+		}
+		write_rule(writer, host, shelf.at, rule);
+		shelf.at += (uint32_t) sizeof(struct image_rule);
+		before = rule;
+	}
+	return start_buckets(&shelf, image->groups.count * IMAGE_GROUP);
 }
 
 static void write_networks(struct writer *writer, const struct draft *draft)
@@ -122,26 +200,30 @@ static void write_ports(struct writer *writer, const struct draft *draft)
 			*ports++ = (uint16_t) port;
 }
 
-static int write_image(struct draft *draft, const char *name, const char *file, struct image **ret, struct error *err)
+/* -ERANGE: unit is too small. */
+static int write_image(
+	struct draft *draft, uint32_t unit, const char *name, const char *file, struct image **ret, struct error *err)
 {
-	size_t text = lay_out(draft, name, file);
+	struct layout layout = lay_out(draft, unit, name, file);
 	if (draft->image.size == 0)
 		return error_say(err, EINVAL, "%s: the compiled policy is larger than %u bytes", file, IMAGE_SIZE_MAX);
-	struct image *image = calloc(1, draft->image.size);
+	_cleanup_free_ struct image *image = calloc(1, draft->image.size);
 	if (!image)
 		return error_set(err, ENOMEM, "compile policy");
-	struct writer writer = { .base = (char *) image, .at = text };
+	memory_fill_soon(image, draft->image.size);
+	struct writer writer = { .base = (char *) image, .at = layout.text };
 	*image = draft->image;
 	image->name = write_text(&writer, name, strlen(name));
 	image->file = write_text(&writer, file, strlen(file));
 	image->external.user =
 		write_text(&writer, draft->user ? draft->user->bytes : "", draft->user ? draft->user->len : 0);
-	write_rules(&writer, image->allow, &draft->allow);
-	write_rules(&writer, image->deny, &draft->deny);
+	if (!write_hosts(&writer, image, layout.hosts, &draft->rules))
+		return error_set(err, ERANGE, "compile policy");
 	write_networks(&writer, draft);
 	write_command(&writer, draft);
 	write_ports(&writer, draft);
-	*ret = image;
+	image->fingerprint = image_digest(image);
+	*ret = TAKE_PTR(image);
 	return 0;
 }
 
@@ -160,5 +242,7 @@ int policy_compile(const char *file, const char *name, const char *text, size_t 
 		r = draft_order(&draft, err);
 	if (r < 0)
 		return r;
-	return write_image(&draft, name, file, ret, err);
+	for (uint32_t unit = UNIT_MIN; (r = write_image(&draft, unit, name, file, ret, err)) == -ERANGE;)
+		unit *= 2; /* a host with rules for some ten thousand ports */
+	return r;
 }

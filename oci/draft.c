@@ -144,12 +144,12 @@ static const struct json_key policy_keys[] = {
 		.kind = JSON_ARRAY,
 		.read = read_array,
 		.expected = "an array of strings",
-		.offset = offsetof(struct draft, allow.array) },
+		.offset = offsetof(struct draft, allow) },
 	{ .name = "deny",
 		.kind = JSON_ARRAY,
 		.read = read_array,
 		.expected = "an array of strings",
-		.offset = offsetof(struct draft, deny.array) },
+		.offset = offsetof(struct draft, deny) },
 	{ .name = "ports",
 		.kind = JSON_ARRAY,
 		.read = read_array,
@@ -217,9 +217,8 @@ int draft_read(const struct json *json, enum image_on_failure on_failure, struct
 
 void draft_clear(struct draft *draft)
 {
-	free(draft->allow.rules);
-	free(draft->allow.keys);
-	free(draft->deny.rules);
-	free(draft->deny.keys);
+	free(draft->rules.rules);
+	free(draft->rules.order);
+	free(draft->rules.keys);
 	free(draft->networks);
 }

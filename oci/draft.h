@@ -1,28 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A policy on its way from JSON to an image: draft_read() reads its keys, draft_order() puts its lists in order
- * (draft_lists.c), policy_compile() lays the image out and fills it (compile.c). A list of a million entries is usual:
+ * A policy on its way from JSON to an image: draft_read() reads its keys, draft_order() its lists (draft_lists.c,
+ * draft_rules.c), policy_compile() lays the image out and fills it (compile.c). A list of a million entries is usual:
  * each step is linear, but for the sorting.
  */
 #pragma once
 
 #include "base/address.h"
 #include "base/error.h"
+#include "oci/entry.h"
 #include "oci/image.h"
 #include "oci/json.h"
 
-/* An entry on its way: key.offset counts from its list's keys. */
+/* An entry on its way, without what the image has no use for: a million of them are here at a time. */
 struct draft_rule {
-	struct image_rule rule;
-	const struct json_value *value;
+	const char *text; /* as it is written, in the JSON */
+	const char *key;  /* its canonical bytes: a part of text, or of draft_rules.keys */
+	uint32_t line;
+	uint32_t hash; /* image_hash() of kind and key */
+	uint16_t text_len;
+	uint16_t port;
+	uint8_t kind; /* enum image_rule_kind */
+	uint8_t list; /* enum image_list */
+	uint8_t key_len;
+	bool canonical; /* text is what the image keeps in front of the rules of this host */
 };
 
-struct draft_list {
-	const struct json_value *array; /* NULL: the policy has none */
-	struct draft_rule *rules;
+struct draft_rules {
+	struct draft_rule *rules; /* as the policy has them, allow first */
+	uint64_t *order;          /* of those that are kept: hash << 32 | index of the rule, those of a host in a row */
 	char *keys;
-	uint32_t keys_len;
-	uint32_t n;
+	size_t keys_len;
+	uint32_t n;       /* rules */
+	uint32_t n_order; /* without doubles */
+	uint32_t n_hosts;
+	uint32_t n_of[IMAGE_LIST_ALLOW + 1]; /* of each list, without doubles */
+	size_t hosts_size;                   /* in the image: hosts with their rules */
+	size_t texts_size;                   /* and the texts that have bytes of their own */
 };
 
 struct draft_network {
@@ -35,8 +49,9 @@ struct draft {
 	const struct json *json;
 	struct image image; /* its plain numbers */
 	uint32_t version;   /* of the policy's language, not of the image */
-	struct draft_list allow;
-	struct draft_list deny;
+	const struct json_value *allow;
+	const struct json_value *deny;
+	struct draft_rules rules;
 	const struct json_value *ports_array;
 	const struct json_value *networks_array;
 	uint8_t ports[(UINT16_MAX + 1) / 8]; /* one bit each */
@@ -52,6 +67,16 @@ int draft_read(const struct json *json, enum image_on_failure on_failure, struct
 
 /* Parses, sorts and de-duplicates ports, networks, allow and deny. */
 int draft_order(struct draft *draft, struct error *err);
+
+/* May this host be allowed? What can never be reached, or reaches the host's own services, is a mistake. */
+int draft_check_floor(
+	const struct draft *draft, const struct json_value *v, const struct host *host, struct error *err);
+
+/* The part of draft_order() for allow and deny. */
+int draft_order_rules(struct draft *draft, struct error *err);
+
+/* Do both rules speak of the same host? */
+bool draft_same_host(const struct draft_rule *a, const struct draft_rule *b);
 
 void draft_clear(struct draft *draft);
 #define _cleanup_draft_ __attribute__((cleanup(draft_clear)))

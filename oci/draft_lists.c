@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lists of a policy. */
+/* Ports and networks of a policy, and what allow may say beside them. */
 #include "oci/draft.h"
 
 #include <errno.h>
@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "oci/entry.h"
 
 #define NETWORKS_MAX 1024 /* they are searched one by one, for each address that lies in the floor */
 
@@ -19,8 +18,7 @@ static int no_memory(struct error *err)
 /* An external proxy is the policy: rules of ours that nobody follows would only look like walls. */
 static int refuse_rules(const struct draft *draft, struct error *err)
 {
-	const struct json_value *beside[] = { draft->allow.array, draft->deny.array, draft->ports_array,
-		draft->networks_array };
+	const struct json_value *beside[] = { draft->allow, draft->deny, draft->ports_array, draft->networks_array };
 	for (size_t i = 0; i < ARRAY_SIZE(beside); i++)
 		if (beside[i])
 			return json_complain_key(draft->json, beside[i], err,
@@ -118,9 +116,7 @@ static bool is_localhost(const struct host *host)
 	return host->len == len || host->name[host->len - len - 1] == '.';
 }
 
-/* An allowed entry that can never be reached is a mistake, and one that reaches the host's own services a worse one. */
-static int check_floor(
-	const struct draft *draft, const struct json_value *v, const struct host *host, struct error *err)
+int draft_check_floor(const struct draft *draft, const struct json_value *v, const struct host *host, struct error *err)
 {
 	static const struct address loopback4 = { .family = AF_INET, .bytes = { 127, 0, 0, 1 } };
 	static const struct address loopback6 = { .family = AF_INET6, .bytes = { [15] = 1 } };
@@ -138,78 +134,6 @@ static int check_floor(
 		json_excerpt(v, excerpt), range);
 }
 
-static enum image_rule_kind rule_kind(const struct entry *entry)
-{
-	if (entry->host.kind == HOST_NAME)
-		return entry->wildcard ? IMAGE_RULE_WILDCARD : IMAGE_RULE_NAME;
-	return entry->host.address.family == AF_INET ? IMAGE_RULE_ADDRESS4 : IMAGE_RULE_ADDRESS6;
-}
-
-static void add_rule(struct draft_list *list, const struct json_value *v, const struct entry *entry)
-{
-	enum image_rule_kind kind = rule_kind(entry);
-	const void *key = entry->host.kind == HOST_NAME ? (const void *) entry->host.name : entry->host.address.bytes;
-	uint32_t len = kind == IMAGE_RULE_ADDRESS4 ? 4 : kind == IMAGE_RULE_ADDRESS6 ? 16 : entry->host.len;
-	memcpy(list->keys + list->keys_len, key, len);
-	list->rules[list->n++] = (struct draft_rule){
-		.rule = { .kind = (uint16_t) kind,
-			.port = entry->port,
-			.line = v->line,
-			.key = { .offset = list->keys_len, .len = len } },
-		.value = v,
-	};
-	list->keys_len += len;
-}
-
-static int compare_rules(const void *a, const void *b, void *keys)
-{
-	const struct draft_rule *x = a, *y = b;
-	int order = image_rule_compare(keys, &x->rule, &y->rule);
-	return order ? order : x->value->offset < y->value->offset ? -1 : 1;
-}
-
-static void order_rules(struct draft_list *list)
-{
-	qsort_r(list->rules, list->n, sizeof(*list->rules), compare_rules, list->keys);
-	uint32_t kept = 1;
-	for (uint32_t i = 1; i < list->n; i++)
-		if (image_rule_compare(list->keys, &list->rules[kept - 1].rule, &list->rules[i].rule) != 0)
-			list->rules[kept++] = list->rules[i]; /* of equal ones the first in the file */
-	list->n = kept;
-}
-
-static int allocate_list(struct draft_list *list, struct error *err)
-{
-	size_t keys_size = 0;
-	for (const struct json_value *v = list->array->first; v; v = v->next)
-		keys_size += v->len + sizeof(struct in6_addr); /* a key is no longer than its entry, or an address */
-	list->rules = calloc(list->array->len, sizeof(*list->rules));
-	list->keys = malloc(keys_size);
-	return list->rules && list->keys ? 0 : no_memory(err);
-}
-
-static int add_list(struct draft *draft, struct draft_list *list, struct error *err)
-{
-	if (!list->array || list->array->len == 0)
-		return 0;
-	int r = allocate_list(list, err);
-	if (r < 0)
-		return r;
-	for (const struct json_value *v = list->array->first; v; v = v->next) {
-		struct entry entry;
-		char excerpt[JSON_EXCERPT_MAX];
-		const char *problem = entry_parse(v->bytes, v->len, &entry);
-		if (problem)
-			return json_complain(draft->json, v, err, "%s: %s", json_excerpt(v, excerpt), problem);
-		r = list == &draft->allow ? check_floor(draft, v, &entry.host, err) : 0;
-		if (r < 0)
-			return r;
-		add_rule(list, v, &entry);
-	}
-	order_rules(list);
-	return 0;
-}
-
 int draft_order(struct draft *draft, struct error *err)
 {
 	if (draft->proxy)
@@ -218,8 +142,6 @@ int draft_order(struct draft *draft, struct error *err)
 	if (r == 0)
 		r = add_networks(draft, err);
 	if (r == 0)
-		r = add_list(draft, &draft->allow, err);
-	if (r == 0)
-		r = add_list(draft, &draft->deny, err);
+		r = draft_order_rules(draft, err);
 	return r;
 }

@@ -62,6 +62,8 @@ static image_problem check_header(const struct image *image, size_t len)
 		return "not an image of this version";
 	if (image->size != len || len > IMAGE_SIZE_MAX)
 		return "size";
+	if (((const char *) image)[len - 1] != '\0') /* where a text is not, the image is terminated */
+		return "end";
 	if (image->proxy < IMAGE_PROXY_BUILTIN || image->proxy > IMAGE_PROXY_EXTERNAL)
 		return "proxy";
 	if (image->link < IMAGE_LINK_AUTO || image->link > IMAGE_LINK_SOCKET)
@@ -90,48 +92,12 @@ static image_problem check_limits(const struct image *image)
 	return NULL;
 }
 
-static bool rule_valid(const struct image *image, const struct image_rule *rule)
+/* What the buckets hold is looked at when it is asked for. */
+static image_problem check_groups(const struct image *image)
 {
-	if (!string_valid(image, rule->text) || !text_valid(image, rule->key))
-		return false;
-	switch (rule->kind) {
-	case IMAGE_RULE_NAME:
-	case IMAGE_RULE_WILDCARD:
-		return rule->key.len > 0 && rule->key.len <= HOST_NAME_MAX_LEN && string_valid(image, rule->key);
-	case IMAGE_RULE_ADDRESS4:
-		return rule->key.len == 4;
-	case IMAGE_RULE_ADDRESS6:
-		return rule->key.len == 16;
-	default:
-		return false;
-	}
-}
-
-int image_rule_compare(const void *base, const struct image_rule *a, const struct image_rule *b)
-{
-	if (a->kind != b->kind)
-		return a->kind < b->kind ? -1 : 1;
-	if (a->key.len != b->key.len)
-		return a->key.len < b->key.len ? -1 : 1;
-	const char *bytes = base;
-	int order = memcmp(bytes + a->key.offset, bytes + b->key.offset, a->key.len);
-	if (order)
-		return order;
-	return a->port < b->port ? -1 : a->port > b->port;
-}
-
-static image_problem check_rules(const struct image *image, struct image_table table)
-{
-	if (!table_valid(image, table, sizeof(struct image_rule), alignof(struct image_rule)))
-		return "table of rules";
-	const struct image_rule *rules = image_records(image, table);
-	for (uint32_t i = 0; i < table.count; i++) {
-		if (!rule_valid(image, &rules[i]))
-			return "rule";
-		if (i > 0 && image_rule_compare(image, &rules[i - 1], &rules[i]) >= 0)
-			return "order of rules";
-	}
-	return NULL;
+	if (!table_valid(image, image->groups, sizeof(struct image_group), alignof(struct image_group)))
+		return "table of groups";
+	return image->unit < 4 || (image->unit & (image->unit - 1)) ? "unit" : NULL;
 }
 
 int image_network_compare(const struct image_network *a, const struct image_network *b)
@@ -182,7 +148,7 @@ static image_problem check_builtin(const struct image *image)
 static image_problem check_external(const struct image *image)
 {
 	const struct image_external *external = &image->external;
-	if (image->ports.count || image->allow.count || image->deny.count || image->networks.count)
+	if (image->ports.count || image->groups.count || image->networks.count)
 		return "rules of an external proxy";
 	if (external->argv.count == 0 || external->argv.count > IMAGE_ARGV_MAX || external->port > UINT16_MAX ||
 		external->stop_timeout_ms > IMAGE_STOP_MS_MAX)
@@ -202,9 +168,7 @@ static image_problem check(const struct image *image, size_t len)
 	if (!problem)
 		problem = check_ports(image);
 	if (!problem)
-		problem = check_rules(image, image->allow);
-	if (!problem)
-		problem = check_rules(image, image->deny);
+		problem = check_groups(image);
 	if (!problem)
 		problem = check_networks(image);
 	if (!problem &&
@@ -229,12 +193,46 @@ int image_check(const void *bytes, size_t len, const struct image **ret, struct 
 	return 0;
 }
 
-/* FNV-1a, 64 bits. */
-uint64_t image_fingerprint(const struct image *image)
+#define MIX_A UINT64_C(0x9e3779b97f4a7c15)
+#define MIX_B UINT64_C(0xd6e8feb86659fd93)
+
+static uint64_t mix(uint64_t hash, uint64_t word)
 {
-	const unsigned char *bytes = (const unsigned char *) image;
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-	for (uint32_t i = 0; i < image->size; i++)
-		hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-	return hash;
+	hash = (hash ^ word) * MIX_A;
+	return hash ^ hash >> 32;
+}
+
+static uint64_t load(const void *bytes, size_t len)
+{
+	uint64_t word = 0;
+	memcpy(&word, bytes, len);
+	return word;
+}
+
+/* Eight bytes at a time. The last word overlaps the one before it: no copying of a length that is not constant. */
+static uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t len)
+{
+	const char *at = bytes;
+	if (len < 4)
+		return len == 0 ? hash
+				: mix(hash, load(at, 1) << 16 | load(at + len / 2, 1) << 8 | load(at + len - 1, 1));
+	if (len < 8)
+		return mix(hash, load(at, 4) << 32 | load(at + len - 4, 4));
+	for (; len > 8; at += 8, len -= 8)
+		hash = mix(hash, load(at, 8));
+	return mix(hash, load(at + len - 8, 8));
+}
+
+uint32_t image_hash(enum image_rule_kind kind, const void *key, size_t len)
+{
+	uint64_t hash = mix_bytes((uint64_t) kind << 32 | len, key, len) * MIX_B;
+	return (uint32_t) (hash >> 32);
+}
+
+uint64_t image_digest(const struct image *image)
+{
+	const size_t at = offsetof(struct image, fingerprint), behind = at + sizeof(image->fingerprint);
+	const char *bytes = (const char *) image;
+	uint64_t hash = mix_bytes(MIX_B, bytes, at);
+	return mix_bytes(hash, bytes + behind, image->size - behind) * MIX_B;
 }

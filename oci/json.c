@@ -10,10 +10,12 @@
 #include <yajl/yajl_parse.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "oci/json_tree.h"
 
-#define CHUNK_SIZE (64u << 10)
+#define CHUNK_SIZE (64u << 10) /* of the first ones; then the next is as large as all before it, up to the most */
+#define CHUNK_SIZE_MAX (16u << 20)
 
 /* Memory of a tree: taken piece by piece, given back at once. */
 struct json_chunk {
@@ -42,10 +44,14 @@ static void *json_take(struct json *json, size_t size)
 	size = (size + 7) & ~(size_t) 7;
 	struct json_chunk *chunk = json->chunks;
 	if (!chunk || size > chunk->size - chunk->used) {
-		size_t room = size > CHUNK_SIZE ? size : CHUNK_SIZE;
+		size_t room = json->taken < CHUNK_SIZE ? CHUNK_SIZE : json->taken;
+		room = room > CHUNK_SIZE_MAX ? CHUNK_SIZE_MAX : room;
+		room = room < size ? size : room;
 		chunk = malloc(sizeof(*chunk) + room);
 		if (!chunk)
 			return NULL;
+		memory_fill_soon(chunk, sizeof(*chunk) + room);
+		json->taken += room;
 		*chunk = (struct json_chunk){ .next = json->chunks, .size = room };
 		json->chunks = chunk;
 	}

@@ -12,6 +12,7 @@ struct json {
 	size_t len;
 	bool comments;
 	struct json_chunk *chunks;
+	size_t taken; /* bytes of all chunks */
 	struct json_value *root;
 	uint32_t n_values;
 };

@@ -8,44 +8,21 @@
 
 #include "base/cleanup.h"
 #include "proxy/access_log.h"
+#include "proxy/filter.h"
 
-struct remain {
-	struct scoreboard_slot slot;
-	const struct image_rule *rule;
-};
-
-static int compare_lines(const void *a, const void *b)
+/* The rule that decided is what the policy says now, where that is still in the line that the worker named. */
+static const struct image_rule *find_rule(
+	const struct image *image, const struct host *host, const struct scoreboard_slot *slot)
 {
-	uint32_t x = ((const struct remain *) a)->slot.rule_line;
-	uint32_t y = ((const struct remain *) b)->slot.rule_line;
-	return (x > y) - (x < y);
-}
-
-static size_t first_of_line(const struct remain *remains, size_t n, uint32_t line)
-{
-	size_t low = 0, high = n;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (remains[middle].slot.rule_line < line)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* Tables are sorted by key, not by line, and may have a million entries: one pass over them for all slots. */
-static void find_rules(const struct image *image, struct image_table table, struct remain *remains, size_t n)
-{
-	const struct image_rule *rules = image_records(image, table);
-	for (uint32_t i = 0; i < table.count; i++)
-		for (size_t k = first_of_line(remains, n, rules[i].line);
-			k < n && remains[k].slot.rule_line == rules[i].line; k++)
-			remains[k].rule = &rules[i];
+	struct host canonical;
+	if (host_parse(host->name, host->len, &canonical) && host_parse_bracketed(host->name, host->len, &canonical))
+		return NULL;
+	const struct image_rule *rule = filter_decide(image, &canonical, slot->port).rule;
+	return rule && rule->line == slot->rule_line ? rule : NULL;
 }
 
 /* Copies what is used, and clears it. */
-static size_t take(struct scoreboard *board, uint32_t n_slots, struct remain *remains)
+static size_t take(struct scoreboard *board, uint32_t n_slots, struct scoreboard_slot *remains)
 {
 	size_t n = 0;
 	for (uint32_t i = 0; i < n_slots; i++) {
@@ -53,8 +30,7 @@ static size_t take(struct scoreboard *board, uint32_t n_slots, struct remain *re
 		if (!atomic_load(&slot->used))
 			continue;
 		if (remains) {
-			memcpy(&remains[n].slot, slot, sizeof(*slot));
-			remains[n].rule = NULL;
+			memcpy(&remains[n], slot, sizeof(*slot));
 			atomic_store(&slot->used, 0);
 		}
 		n++;
@@ -69,9 +45,9 @@ static int64_t realtime_ms(void)
 	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static void write_remain(struct access_log *log, const struct remain *remain, enum reason reason)
+static void write_remain(
+	struct access_log *log, const struct image *image, const struct scoreboard_slot *slot, enum reason reason)
 {
-	const struct scoreboard_slot *slot = &remain->slot;
 	struct host host = { .kind = HOST_NAME };
 	host.len = slot->host_len <= HOST_NAME_MAX_LEN ? slot->host_len : HOST_NAME_MAX_LEN;
 	memcpy(host.name, slot->host, host.len);
@@ -82,7 +58,7 @@ static void write_remain(struct access_log *log, const struct remain *remain, en
 		.host = host.len > 0 ? &host : NULL,
 		.port = slot->port,
 		.dialled = dialled ? &slot->dialled : NULL,
-		.rule = remain->rule,
+		.rule = find_rule(image, &host, slot),
 		.reason = reason,
 		.tunnel = dialled,
 		.bytes_up = slot->bytes_up,
@@ -100,18 +76,15 @@ void remains_write(
 	size_t n = take(board, n_slots, NULL);
 	if (n == 0)
 		return;
-	_cleanup_free_ struct remain *remains = calloc(n, sizeof(*remains));
+	_cleanup_free_ struct scoreboard_slot *remains = calloc(n, sizeof(*remains));
 	if (!remains)
 		return;
 	n = take(board, n_slots, remains);
-	qsort(remains, n, sizeof(*remains), compare_lines);
-	find_rules(image, image->allow, remains, n);
-	find_rules(image, image->deny, remains, n);
 
 	struct access_log *log;
 	if (access_log_new(log_fd, container, strlen(container), image, 0, -1, &board->counters, &log, NULL) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
-		write_remain(log, &remains[i], reason);
+		write_remain(log, image, &remains[i], reason);
 	access_log_free(log);
 }

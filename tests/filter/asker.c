@@ -22,6 +22,7 @@
 #include "oci/policy.h"
 #include "proxy/filter.h"
 #include "tests/base/guard.h"
+#include "tests/oci/flaw.h"
 
 #define FIELDS_MAX 6
 #define LINE_MAX_BYTES (1 << 20)
@@ -140,6 +141,8 @@ static void set_policy(char *hex)
 	const struct image *checked;
 	if (image_check(image, image->size, &checked, &err) < 0)
 		die("the compiled image fails its own check", err.msg);
+	if (image_flaw(image))
+		die("the compiled image has a flaw", image_flaw(image));
 	printf("ok\n");
 }
 

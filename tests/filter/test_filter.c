@@ -10,14 +10,12 @@
 
 #include "base/cleanup.h"
 
-#define RULES_MAX 64
-
-/* An image laid out by hand, independent of the compiler: tables sorted here, all text behind them. */
+/* An image laid out by hand, independent of the compiler: one group with all hosts, all text behind them. */
 struct fixture {
 	struct image image;
 	uint16_t ports[2];
-	struct image_rule allow[RULES_MAX];
-	struct image_rule deny[RULES_MAX];
+	struct image_group groups[2];
+	uint32_t hosts[2048]; /* bytes, but aligned */
 	struct image_network networks[8];
 	char text[2048];
 	uint32_t text_len;
@@ -37,59 +35,119 @@ static struct image_text add_text(struct fixture *f, const void *bytes, size_t l
 	return (struct image_text){ offset_in(f, to), (uint32_t) len };
 }
 
-static const struct fixture *sorting;
+/* An entry, parsed. */
+struct given {
+	enum image_list list;
+	enum image_rule_kind kind;
+	const char *text;
+	const char *key;
+	size_t key_len;
+	struct host host;
+	uint16_t port;
+	uint32_t line;
+};
 
-static int compare_rules(const void *pa, const void *pb)
+static struct given parse(enum image_list list, const char *entry, uint32_t line)
 {
-	const struct image_rule *a = pa, *b = pb;
-	if (a->kind != b->kind)
-		return a->kind - b->kind;
-	if (a->key.len != b->key.len)
-		return a->key.len < b->key.len ? -1 : 1;
-	int order = memcmp((const char *) sorting + a->key.offset, (const char *) sorting + b->key.offset, a->key.len);
-	return order ? order : a->port - b->port;
+	struct given given = { .list = list, .text = entry, .line = line };
+	bool wildcard = strncmp(entry, "*.", 2) == 0;
+	const char *from = wildcard ? entry + 2 : entry;
+	assert_null(host_parse_authority(from, strlen(from), false, &given.host, &given.port));
+	bool four = given.host.address.family == AF_INET;
+	if (given.host.kind == HOST_NAME)
+		given.kind = wildcard ? IMAGE_RULE_WILDCARD : IMAGE_RULE_NAME;
+	else
+		given.kind = four ? IMAGE_RULE_ADDRESS4 : IMAGE_RULE_ADDRESS6;
+	given.key_len = given.host.kind == HOST_NAME ? given.host.len : four ? 4 : 16;
+	return given;
 }
 
-static void add_rules(
-	struct fixture *f, struct image_table *table, struct image_rule *rules, const char *const entries[])
+static const void *key_of(const struct given *given)
 {
-	uint32_t n = 0;
-	for (; entries[n]; n++) {
-		const char *entry = entries[n];
-		bool wildcard = strncmp(entry, "*.", 2) == 0;
-		struct host host;
-		uint16_t port;
-		assert_true(n < RULES_MAX);
-		const char *from = wildcard ? entry + 2 : entry;
-		assert_null(host_parse_authority(from, strlen(from), false, &host, &port));
+	return given->host.kind == HOST_NAME ? (const void *) given->host.name : given->host.address.bytes;
+}
 
-		struct image_rule *rule = &rules[n];
-		rule->port = port;
-		rule->line = n + 1;
-		rule->text = add_text(f, entry, strlen(entry));
-		if (host.kind == HOST_NAME) {
-			rule->kind = wildcard ? IMAGE_RULE_WILDCARD : IMAGE_RULE_NAME;
-			rule->key = add_text(f, host.name, host.len);
-		} else {
-			bool four = host.address.family == AF_INET;
-			rule->kind = four ? IMAGE_RULE_ADDRESS4 : IMAGE_RULE_ADDRESS6;
-			rule->key = add_text(f, host.address.bytes, four ? 4 : 16);
-		}
+static bool same_host(const struct given *a, const struct given *b)
+{
+	return a->kind == b->kind && a->key_len == b->key_len && memcmp(key_of(a), key_of(b), a->key_len) == 0;
+}
+
+static uint32_t hash_of(const struct given *given)
+{
+	return image_hash(given->kind, key_of(given), given->key_len);
+}
+
+static int compare_given(const void *pa, const void *pb)
+{
+	const struct given *a = pa, *b = pb;
+	int order = (int) image_bucket(hash_of(a), 2) - (int) image_bucket(hash_of(b), 2);
+	if (order)
+		return order;
+	return a->list != b->list ? (int) a->list - (int) b->list : a->port - b->port;
+}
+
+/* The host of given[0], with all its rules; at is where. Returns where it ends. */
+static uint32_t add_host(struct fixture *f, uint32_t at, const struct given *given, size_t n)
+{
+	struct image_host *host = (void *) ((char *) f + at);
+	host->kind = (uint8_t) given->kind;
+	host->key_len = (uint8_t) given->key_len;
+	memcpy(host->bytes, "*.", given->kind == IMAGE_RULE_WILDCARD ? 2 : 0);
+	memcpy(host->bytes + (given->kind == IMAGE_RULE_WILDCARD ? 2 : 0), key_of(given), given->key_len);
+	at += image_host_head(host->kind, host->key_len);
+	for (size_t i = 0; i < n; i++) {
+		if (!same_host(given, &given[i]))
+			continue;
+		struct image_rule *rule = (void *) ((char *) f + at);
+		*rule = (struct image_rule){ given[i].line, given[i].port, (uint16_t) given[i].list,
+			add_text(f, given[i].text, strlen(given[i].text)) };
+		host->n_rules++;
+		at += (uint32_t) sizeof(*rule);
 	}
-	sorting = f;
-	qsort(rules, n, sizeof(*rules), compare_rules);
-	*table = (struct image_table){ offset_in(f, rules), n };
+	return at;
+}
+
+static void add_rules(struct fixture *f, const char *const allow[], const char *const deny[])
+{
+	struct given given[128];
+	size_t n = 0;
+	for (uint32_t i = 0; allow[i]; i++)
+		given[n++] = parse(IMAGE_LIST_ALLOW, allow[i], i + 1);
+	for (uint32_t i = 0; deny[i]; i++)
+		given[n++] = parse(IMAGE_LIST_DENY, deny[i], i + 1);
+	assert_true(n < ARRAY_SIZE(given));
+	qsort(given, n, sizeof(*given), compare_given);
+
+	struct image_group *group = f->groups;
+	uint32_t start = offset_in(f, f->hosts), at = start, bucket = 0;
+	for (size_t i = 0, k; i < n; i++) {
+		uint32_t hash = hash_of(&given[i]);
+		while (bucket <= image_bucket(hash, 2))
+			group->at[bucket++] = (uint16_t) ((at - start) / 4);
+		group->tags[bucket - 1] |= image_tag(hash);
+		for (k = 0; k < i && !same_host(&given[k], &given[i]); k++)
+			;
+		if (k == i)
+			at = add_host(f, at, &given[i], n - i);
+		assert_true(at < start + sizeof(f->hosts));
+	}
+	while (bucket < IMAGE_GROUP)
+		group->at[bucket++] = (uint16_t) ((at - start) / 4);
+	group[0].start = start;
+	group[1].start = at;
+	f->image.groups = (struct image_table){ offset_in(f, f->groups), 2 };
+	f->image.unit = 4;
 }
 
 static struct fixture *fixture_new(const char *const allow[], const char *const deny[], const char *const networks[])
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	assert_non_null(f);
+	f->image.size = sizeof(*f);
 	f->ports[0] = 80;
 	f->ports[1] = 443;
 	f->image.ports = (struct image_table){ offset_in(f, f->ports), 2 };
-	add_rules(f, &f->image.allow, f->allow, allow);
-	add_rules(f, &f->image.deny, f->deny, deny);
+	add_rules(f, allow, deny);
 
 	uint32_t n = 0;
 	for (; networks[n]; n++) {
@@ -221,12 +279,12 @@ static void test_literals(void **state)
 static void test_search(void **state)
 {
 	(void) state;
-	char names[RULES_MAX - 1][16];
-	const char *entries[RULES_MAX];
-	for (size_t n = 0; n < RULES_MAX; n++) {
+	char names[64 - 1][16];
+	const char *entries[64];
+	for (size_t n = 0; n < 64; n++) {
 		entries[n] = NULL;
 		_cleanup_free_ struct fixture *f = fixture_new(entries, LIST(), LIST());
-		for (size_t i = 0; i < RULES_MAX - 1; i++) {
+		for (size_t i = 0; i < 64 - 1; i++) {
 			char target[32];
 			(void) snprintf(target, sizeof(target), "n%zu.test:443", i);
 			char name[16];
@@ -236,7 +294,7 @@ static void test_search(void **state)
 				there = there || strcmp(names[k], name) == 0;
 			expect(f, target, there ? REASON_ALLOWED : REASON_NOT_LISTED, there ? name : NULL);
 		}
-		if (n < RULES_MAX - 1) {
+		if (n < 64 - 1) {
 			(void) snprintf(names[n], sizeof(names[n]), "n%zu.test", n * 5 % 63);
 			entries[n] = names[n];
 		}
@@ -296,6 +354,57 @@ static void test_families(void **state)
 	expect_address(six, "::ffff:93.184.216.34", REASON_ADDRESS_FORBIDDEN, NULL);
 }
 
+/* An image that is not what it says must neither allow nor be read past its end, which the sanitizer watches. */
+static void test_broken(void **state)
+{
+	(void) state;
+	struct fixture *f = fixture_new(LIST("a.test", "*.b.test"), LIST(), LIST());
+	expect(f, "a.test:443", REASON_ALLOWED, "a.test");
+	struct image_group group[2];
+	memcpy(group, f->groups, sizeof(group));
+
+	uint32_t bucket = image_bucket(image_hash(IMAGE_RULE_NAME, "a.test", 6), 2);
+	struct image_host *host = (void *) ((char *) f + group[0].start + group[0].at[bucket] * 4u);
+	assert_int_equal(host->key_len, 6);
+	struct image_rule *rule = (void *) ((char *) host + image_host_head(host->kind, host->key_len));
+
+	f->groups[0].start = UINT32_MAX - 3;
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	f->groups[0].start = 4;
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	f->groups[0].start = group[0].start + 1;
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	memcpy(f->groups, group, sizeof(group));
+	f->image.unit = 1u << 31;
+	memset(f->groups[0].at, 0xff, sizeof(f->groups[0].at));
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	f->image.unit = 4;
+	memcpy(f->groups, group, sizeof(group));
+	memset(f->groups[0].tags, 0, sizeof(f->groups[0].tags));
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	memcpy(f->groups, group, sizeof(group));
+
+	host->n_rules = UINT32_MAX;
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	host->n_rules = 0;
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	host->n_rules = 1;
+	host->key_len = 255;
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	host->key_len = 6;
+	struct image_text text = rule->text;
+	rule->text.offset = f->image.size;
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	rule->text = (struct image_text){ text.offset, f->image.size - text.offset };
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	rule->text = text;
+	f->image.groups.count = 1;
+	expect(f, "a.test:443", REASON_NOT_LISTED, NULL);
+	f->image.groups.count = 2;
+	expect(f, "a.test:443", REASON_ALLOWED, "a.test");
+	free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +417,7 @@ int main(void)
 		cmocka_unit_test(test_search),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_broken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

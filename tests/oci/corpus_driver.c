@@ -54,7 +54,7 @@ static void answer_policy(const char *text, size_t len)
 	if (image_check(image, image->size, &checked, &err) < 0)
 		printf("broken %s\n", err.msg);
 	else
-		printf("accept allow=%u deny=%u ports=%u\n", image->allow.count, image->deny.count, image->ports.count);
+		printf("accept allow=%u deny=%u ports=%u\n", image->n_allow, image->n_deny, image->ports.count);
 	free(image);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "tests/oci/flaw.h"
 #include "tests/oci/test.h"
 
 static int compile(const char *text, size_t len, struct image **ret, struct error *err)
@@ -22,6 +23,8 @@ static struct image *good(const char *text)
 	if (compile(text, strlen(text), &image, &err) < 0 || image_check(image, image->size, &checked, &err) < 0)
 		fail_msg("%s: %s", text, err.msg);
 	assert_ptr_equal(checked, image);
+	if (image_flaw(image))
+		fail_msg("%s: flaw: %s", text, image_flaw(image));
 	return image;
 }
 
@@ -51,8 +54,8 @@ static void test_defaults(void **state)
 	assert_int_equal(image->limits.log_bytes, 4 << 20);
 	assert_string_equal(image_string(image, image->name), "name");
 	assert_string_equal(image_string(image, image->file), "F");
-	assert_int_equal(image->allow.count, 0);
-	assert_int_equal(image->deny.count, 0);
+	assert_int_equal(image->n_allow, 0);
+	assert_int_equal(image->n_deny, 0);
 	assert_int_equal(image->networks.count, 0);
 	const uint16_t *ports = image_records(image, image->ports);
 	assert_int_equal(image->ports.count, 2);
@@ -104,15 +107,33 @@ static void test_plain_keys(void **state)
 	free(image);
 }
 
-static void expect_rule(const struct image *image, const struct image_rule *rule, enum image_rule_kind kind,
-	const char *key, size_t key_len, uint16_t port, uint32_t line, const char *text)
+static const struct image_host *find_host(
+	const struct image *image, enum image_rule_kind kind, const char *key, size_t key_len)
 {
-	assert_int_equal(rule->kind, kind);
-	assert_int_equal(rule->key.len, key_len);
-	assert_memory_equal(image_string(image, rule->key), key, key_len + 1);
-	assert_int_equal(rule->port, port);
-	assert_int_equal(rule->line, line);
-	assert_string_equal(image_string(image, rule->text), text);
+	uint32_t at, end;
+	const struct image_host *host;
+	if (image_hosts(image, image_hash(kind, key, key_len), &at, &end))
+		while ((host = image_host_at(image, &at, end)))
+			if (host->kind == kind && host->key_len == key_len &&
+				memcmp(image_host_key(host), key, key_len) == 0)
+				return host;
+	return NULL;
+}
+
+static void expect_rule(const struct image *image, enum image_list list, enum image_rule_kind kind, const char *key,
+	size_t key_len, uint16_t port, uint32_t line, const char *text)
+{
+	const struct image_host *host = find_host(image, kind, key, key_len);
+	if (!host)
+		fail_msg("%s: no such host", text);
+	const struct image_rule *rule = image_host_rules(host);
+	for (uint32_t i = 0; i < host->n_rules; i++)
+		if (rule[i].list == list && rule[i].port == port) {
+			assert_int_equal(rule[i].line, line);
+			assert_string_equal(image_string(image, rule[i].text), text);
+			return;
+		}
+	fail_msg("%s: no such rule", text);
 }
 
 static void test_rules(void **state)
@@ -126,22 +147,25 @@ static void test_rules(void **state)
 				   "\"B.Example.com.\",\n"
 				   "\"b.example.com\", \"b.example.com:8443\",\n"
 				   "\"z.org\", \"*.a.example.com\"],\n"
-				   "\"deny\":[\"127.0.0.1\",\"localhost\",\"x.example.com:1\"]}");
-	const struct image_rule *allow = image_records(image, image->allow);
-	assert_int_equal(image->allow.count, 7);
-	expect_rule(image, &allow[0], IMAGE_RULE_NAME, "z.org", 5, 0, 8, "z.org");
-	expect_rule(image, &allow[1], IMAGE_RULE_NAME, "b.example.com", 13, 0, 6, "B.Example.com.");
-	expect_rule(image, &allow[2], IMAGE_RULE_NAME, "b.example.com", 13, 8443, 5, "b.example.com:8443");
-	expect_rule(image, &allow[3], IMAGE_RULE_WILDCARD, "example.com", 11, 0, 4, "*.Example.com");
-	expect_rule(image, &allow[4], IMAGE_RULE_WILDCARD, "a.example.com", 13, 0, 8, "*.a.example.com");
-	expect_rule(image, &allow[5], IMAGE_RULE_ADDRESS4, "\x08\x08\x08\x08", 4, 0, 3, "8.8.8.8");
-	expect_rule(image, &allow[6], IMAGE_RULE_ADDRESS6, "\x20\x01\x48\x60\0\0\0\0\0\0\0\0\0\0\0\x08", 16, 53, 2,
+				   "\"deny\":[\"127.0.0.1\",\"localhost\",\"x.example.com:1\",\"z.org:5\"]}");
+	const enum image_list allow = IMAGE_LIST_ALLOW, deny = IMAGE_LIST_DENY;
+	assert_int_equal(image->n_allow, 7);
+	expect_rule(image, allow, IMAGE_RULE_NAME, "z.org", 5, 0, 8, "z.org");
+	expect_rule(image, allow, IMAGE_RULE_NAME, "b.example.com", 13, 0, 6, "B.Example.com.");
+	expect_rule(image, allow, IMAGE_RULE_NAME, "b.example.com", 13, 8443, 5, "b.example.com:8443");
+	expect_rule(image, allow, IMAGE_RULE_WILDCARD, "example.com", 11, 0, 4, "*.Example.com");
+	expect_rule(image, allow, IMAGE_RULE_WILDCARD, "a.example.com", 13, 0, 8, "*.a.example.com");
+	expect_rule(image, allow, IMAGE_RULE_ADDRESS4, "\x08\x08\x08\x08", 4, 0, 3, "8.8.8.8");
+	expect_rule(image, allow, IMAGE_RULE_ADDRESS6, "\x20\x01\x48\x60\0\0\0\0\0\0\0\0\0\0\0\x08", 16, 53, 2,
 		"[2001:4860::8]:53");
-	const struct image_rule *deny = image_records(image, image->deny);
-	assert_int_equal(image->deny.count, 3);
-	expect_rule(image, &deny[0], IMAGE_RULE_NAME, "localhost", 9, 0, 9, "localhost");
-	expect_rule(image, &deny[1], IMAGE_RULE_NAME, "x.example.com", 13, 1, 9, "x.example.com:1");
-	expect_rule(image, &deny[2], IMAGE_RULE_ADDRESS4, "\x7f\0\0\x01", 4, 0, 9, "127.0.0.1");
+	assert_int_equal(image->n_deny, 4);
+	expect_rule(image, deny, IMAGE_RULE_NAME, "localhost", 9, 0, 9, "localhost");
+	expect_rule(image, deny, IMAGE_RULE_NAME, "x.example.com", 13, 1, 9, "x.example.com:1");
+	expect_rule(image, deny, IMAGE_RULE_NAME, "z.org", 5, 5, 9, "z.org:5");
+	expect_rule(image, deny, IMAGE_RULE_ADDRESS4, "\x7f\0\0\x01", 4, 0, 9, "127.0.0.1");
+	assert_null(find_host(image, IMAGE_RULE_WILDCARD, "z.org", 5));
+	assert_null(find_host(image, IMAGE_RULE_NAME, "example.com", 11));
+	assert_int_equal(find_host(image, IMAGE_RULE_NAME, "z.org", 5)->n_rules, 2);
 	free(image);
 }
 
@@ -290,9 +314,45 @@ static void test_many(void **state)
 			at += (size_t) snprintf(text + at, size - at, "\"h%zu.example.com\",\n", equal ? 7 : i);
 		(void) snprintf(text + at, size - at, "\"last.example.com\"]}");
 		struct image *image = good(text);
-		assert_int_equal(image->allow.count, equal ? 2 : n + 1);
+		assert_int_equal(image->n_allow, equal ? 2 : n + 1);
 		free(image);
 	}
+}
+
+/* All ports of one host: more than the distance that a group can tell in its smallest unit, and others around it. */
+static void test_all_ports(void **state)
+{
+	(void) state;
+	size_t size = 66000 * 24, at;
+	_cleanup_free_ char *text = malloc(size);
+	at = (size_t) snprintf(text, size, "{\"allow\":[\"*.b.example.com\",\"a.example.com\"");
+	for (unsigned port = 65535; port > 0; port--)
+		at += (size_t) snprintf(text + at, size - at, ",\n\"a.example.com:%u\"", port);
+	for (unsigned i = 0; i < 100; i++)
+		at += (size_t) snprintf(text + at, size - at, ",\"c%u.example.com\"", i);
+	(void) snprintf(text + at, size - at, "]}");
+	struct image *image = good(text);
+	assert_int_equal(image->n_allow, 65536 + 101);
+	assert_true(image->unit > 4);
+	const struct image_host *host = find_host(image, IMAGE_RULE_NAME, "a.example.com", 13);
+	assert_int_equal(host->n_rules, 65536);
+	expect_rule(image, IMAGE_LIST_ALLOW, IMAGE_RULE_NAME, "a.example.com", 13, 0, 1, "a.example.com");
+	expect_rule(image, IMAGE_LIST_ALLOW, IMAGE_RULE_NAME, "a.example.com", 13, 65535, 2, "a.example.com:65535");
+	expect_rule(image, IMAGE_LIST_ALLOW, IMAGE_RULE_NAME, "c99.example.com", 15, 0, 65536, "c99.example.com");
+	free(image);
+}
+
+/* A policy with one entry is what most have: it must stay small. */
+static void test_small(void **state)
+{
+	(void) state;
+	struct image *image = good("{\"allow\":[\"a.example.com\"]}");
+	assert_true(image->size < 512);
+	free(image);
+	image = good("{\"allow\":[],\"deny\":[]}");
+	assert_int_equal(image->groups.count, 0);
+	assert_true(image->size < 300);
+	free(image);
 }
 
 int main(void)
@@ -306,6 +366,8 @@ int main(void)
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_equal_bytes),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_all_ports),
+		cmocka_unit_test(test_small),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

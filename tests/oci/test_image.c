@@ -21,11 +21,6 @@ static const char builtin[] = "{\"allow\":[\"a.example.com\",\"b.example.com\",\
 			      "\"deny\":[\"d.example.com\"],\"networks\":[\"10.0.0.0/8\",\"::1/128\"]}";
 static const char external[] = "{\"proxy\":{\"command\":[\"/p\",\"x\"],\"user\":\"u\"}}";
 
-static struct image_rule *rules(struct image *image)
-{
-	return (void *) ((char *) image + image->allow.offset);
-}
-
 static struct image_network *networks(struct image *image)
 {
 	return (void *) ((char *) image + image->networks.offset);
@@ -140,64 +135,34 @@ DAMAGE(file_far)
 {
 	i->file.offset = i->size;
 }
-DAMAGE(allow_many)
+DAMAGE(groups_many)
 {
-	i->allow.count = UINT32_MAX;
+	i->groups.count = UINT32_MAX;
 }
-DAMAGE(allow_far)
+DAMAGE(groups_far)
 {
-	i->allow.offset = i->size & ~3u;
+	i->groups.offset = i->size & ~3u;
 }
-DAMAGE(allow_askew)
+DAMAGE(groups_askew)
 {
-	i->allow.offset++;
-	i->allow.count = 0;
+	i->groups.offset++;
+	i->groups.count = 0;
 }
-DAMAGE(allow_header)
+DAMAGE(groups_header)
 {
-	i->allow.offset = 0;
+	i->groups.offset = 0;
 }
-DAMAGE(deny_far)
+DAMAGE(unit_zero)
 {
-	i->deny.offset = UINT32_MAX & ~3u;
+	i->unit = 0;
 }
-DAMAGE(rule_kind)
+DAMAGE(unit_odd)
 {
-	rules(i)[3].kind = 5;
+	i->unit = 12;
 }
-DAMAGE(rule_kind_zero)
+DAMAGE(end_open)
 {
-	rules(i)[0].kind = 0;
-}
-DAMAGE(rule_key_far)
-{
-	rules(i)[1].key.offset = i->size - 1;
-}
-DAMAGE(rule_key_empty)
-{
-	rules(i)[0].key.len = 0;
-}
-DAMAGE(rule_key_length)
-{
-	rules(i)[3].key.len = 3;
-}
-DAMAGE(rule_key_nul)
-{
-	bytes(i, rules(i)[0].key)[2] = '\0';
-}
-DAMAGE(rule_text_far)
-{
-	rules(i)[0].text.offset = UINT32_MAX;
-}
-DAMAGE(rule_order)
-{
-	rules(i)[1].port = 0, rules(i)[1].key = rules(i)[0].key;
-}
-DAMAGE(rule_swapped)
-{
-	struct image_rule first = rules(i)[0];
-	rules(i)[0] = rules(i)[1];
-	rules(i)[1] = first;
+	((char *) i)[i->size - 1] = 'x';
 }
 DAMAGE(network_family)
 {
@@ -242,7 +207,7 @@ DAMAGE(ports_askew)
 }
 DAMAGE(builtin_command)
 {
-	i->external.argv = (struct image_table){ i->allow.offset, 1 };
+	i->external.argv = (struct image_table){ i->networks.offset, 1 };
 }
 DAMAGE(builtin_as_external)
 {
@@ -309,20 +274,13 @@ static const struct {
 	ROW(builtin, name_open),
 	ROW(builtin, name_nul),
 	ROW(builtin, file_far),
-	ROW(builtin, allow_many),
-	ROW(builtin, allow_far),
-	ROW(builtin, allow_askew),
-	ROW(builtin, allow_header),
-	ROW(builtin, deny_far),
-	ROW(builtin, rule_kind),
-	ROW(builtin, rule_kind_zero),
-	ROW(builtin, rule_key_far),
-	ROW(builtin, rule_key_empty),
-	ROW(builtin, rule_key_length),
-	ROW(builtin, rule_key_nul),
-	ROW(builtin, rule_text_far),
-	ROW(builtin, rule_order),
-	ROW(builtin, rule_swapped),
+	ROW(builtin, groups_many),
+	ROW(builtin, groups_far),
+	ROW(builtin, groups_askew),
+	ROW(builtin, groups_header),
+	ROW(builtin, unit_zero),
+	ROW(builtin, unit_odd),
+	ROW(builtin, end_open),
 	ROW(builtin, network_family),
 	ROW(builtin, network_prefix),
 	ROW(builtin, network_prefix6),
