@@ -11,6 +11,7 @@
 #include "hook/policyfile.h"
 #include "proxy/filter.h"
 #include "proxy/reason.h"
+#include "proxy/refusal.h"
 
 #define DEFAULT_PORT 443
 
@@ -27,16 +28,24 @@ static const struct option_row options[] = {
 	{ 0 },
 };
 
-static void print_decision(
-	const char *target, const struct image *image, enum reason reason, const struct image_rule *rule)
+static void print_decision(const char *target, const struct refusal *decision)
 {
-	(void) printf("%s: %s", target, reason == REASON_ALLOWED ? "allowed" : "denied");
+	const struct image *image = decision->image;
+	const struct image_rule *rule = decision->rule;
+	bool allowed = decision->reason == REASON_ALLOWED;
+	char why[2 * REFUSAL_TEXT_MAX];
+	struct text text = text_init(why, sizeof(why));
+	if (!allowed) {
+		text_add(&text, ": %s: ", reason_code(decision->reason));
+		refusal_add_sentence(&text, decision);
+		text_add(&text, " ");
+		(void) refusal_add_advice(&text, decision);
+	}
+	(void) printf("%s: %s", target, allowed ? "allowed" : "denied");
 	if (rule)
 		(void) printf(" by %s:%u: \"%s\"", image_string(image, image->file), rule->line,
 			image_string(image, rule->text));
-	if (reason != REASON_ALLOWED)
-		(void) printf(": %s: %s", reason_code(reason), reason_sentence(reason));
-	(void) printf("\n");
+	(void) printf("%s\n", why);
 }
 
 /* What names resolve to is not looked at: that decides when a connection is made. */
@@ -54,12 +63,16 @@ static enum status check_target(const struct image *image, const char *target)
 		return STATUS_ERROR;
 	}
 
-	struct decision decision = filter_decide(image, &host, port ? port : DEFAULT_PORT);
-	enum reason reason = decision.reason;
-	if (reason == REASON_ALLOWED && host.kind == HOST_ADDRESS)
-		reason = filter_check_address(image, &host.address, NULL);
-	print_decision(escaped, image, reason, decision.rule);
-	return reason == REASON_ALLOWED ? STATUS_ALLOWED : STATUS_DENIED;
+	if (port == 0)
+		port = DEFAULT_PORT;
+	struct decision decision = filter_decide(image, &host, port);
+	struct refusal refusal = {
+		.reason = decision.reason, .host = &host, .port = port, .image = image, .rule = decision.rule
+	};
+	if (refusal.reason == REASON_ALLOWED && host.kind == HOST_ADDRESS)
+		refusal.reason = filter_check_address(image, &host.address, NULL);
+	print_decision(escaped, &refusal);
+	return refusal.reason == REASON_ALLOWED ? STATUS_ALLOWED : STATUS_DENIED;
 }
 
 static int check(int argc, char **argv, struct error *err)
@@ -77,8 +90,7 @@ static int check(int argc, char **argv, struct error *err)
 	if (argc == 1 && image->proxy == IMAGE_PROXY_EXTERNAL)
 		(void) printf("%s: good: an external proxy decides\n", policy_file);
 	else if (argc == 1)
-		(void) printf("%s: good: %u allowed, %u denied entries\n", policy_file, image->n_allow,
-			image->n_deny);
+		(void) printf("%s: good: %u allowed, %u denied entries\n", policy_file, image->n_allow, image->n_deny);
 
 	enum status worst = STATUS_ALLOWED;
 	for (int i = 1; i < argc; i++) {

@@ -65,11 +65,15 @@ class Check(Command):
     def test_denied(self):
         for target, why in (('other.test', NOT_LISTED), ('wild.test:8443', NOT_LISTED), ('127.0.0.1', NOT_LISTED)):
             with self.subTest(target):
-                self.check(1, f'{target}: denied: {why}\n', '', target)
-        for target, line, rule, why in (('allowed.test:22', 2, 'allowed.test', WRONG_PORT),
-                                        ('bad.wild.test:8443', 5, 'bad.wild.test', DENIED)):
+                networks = ', "networks": ["127.0.0.1/32"]' if target == '127.0.0.1' else ''
+                self.check(1, f'{target}: denied: {why} To allow it: "allow": ["{target}"]{networks} in policy "web".\n',
+                           '', target)
+        for target, line, rule, why, advice in (
+                ('allowed.test:22', 2, 'allowed.test', WRONG_PORT, '"allow": ["allowed.test:22"] in'),
+                ('bad.wild.test:8443', 5, 'bad.wild.test', DENIED, 'take "bad.wild.test" out of "deny" in')):
             with self.subTest(target):
-                self.check(1, f'{target}: denied by {self.file}:{line}: "{rule}": {why}\n', '', target)
+                self.check(1, f'{target}: denied by {self.file}:{line}: "{rule}": {why} To allow it: {advice} policy '
+                              '"web".\n', '', target)
 
     def test_no_target(self):
         self.check(0, f'{self.file}: good: 3 allowed, 1 denied entries\n', '')
@@ -78,7 +82,7 @@ class Check(Command):
 
     def test_the_worst_counts(self):
         allowed = f'allowed.test: allowed by {self.file}:2: "allowed.test"\n'
-        denied = f'other.test: denied: {NOT_LISTED}\n'
+        denied = f'other.test: denied: {NOT_LISTED} To allow it: "allow": ["other.test"] in policy "web".\n'
         empty = 'oci-egress check: a..test: the name has an empty label\n'
         self.check(1, denied + allowed, '', 'other.test', 'allowed.test')
         self.check(2, denied + allowed, empty, 'other.test', 'a..test', 'allowed.test')
