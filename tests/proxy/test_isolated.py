@@ -103,6 +103,47 @@ class Isolated(unittest.TestCase):
         self.assertEqual(counters['bytes_up'], 100000)
         self.assertIn(b'"container":"box\\u0022\\u000a1"', self.text(0))
 
+    def tunnel(self, first):
+        client = self.worker.connect()
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.sendall(connect_request(self.target))
+        self.assertEqual(read_head(client)[0], 200)
+        client.sendall(first)
+        return client, self.origin.accept()
+
+    def wakeups(self):
+        with open(f'/proc/{self.worker.process.pid}/status') as f:
+            return int(f.read().split('\nvoluntary_ctxt_switches:')[1].split()[0])
+
+    def test_names_in_tunnels_are_counted(self):
+        """A silent tunnel, one that begins with half a hello, and one whose hello comes in many pieces."""
+        self.start(limits={'head_timeout_ms': 500})
+        for end in self.tunnel(b''):
+            end.close()
+        until(lambda: self.counters()['allowed'] == 1, 'the silent one')
+        client, origin = self.tunnel(b'\x16\x03\x01')
+        self.assertEqual(read_all(client)[:1], b'\x15')
+        client.close(), origin.close()
+        until(lambda: self.counters()['failed'] == 1, 'half a hello')
+        self.channel.close()
+        self.assertEqual(self.worker.process.wait(WAIT), 0)
+        self.worker.listener.close()
+
+        self.start(limits={'head_timeout_ms': 20000})
+        rest = b'\1' + (2000).to_bytes(3, 'big') + b'\3\3' + bytes(1998)  # broken at its very end
+        client, origin = self.tunnel(b'\x16\x03\x01' + struct.pack('!H', len(rest)) + rest[:4])
+        woken = self.wakeups()
+        for i in range(4, len(rest)):
+            client.send(rest[i:i + 1])
+        self.assertEqual(read_all(client)[:1], b'\x15')
+        self.assertLess(self.wakeups() - woken, 200, 'the kernel does not wait for the rest with it')
+        client.close(), origin.close()
+        counters = self.counters()
+        self.assertEqual((counters['accepted'], counters['allowed'], counters['denied'], counters['failed']),
+                         (1, 0, 1, 0))
+        self.assertIn(b'"verdict":"denied"', self.text(1))
+        self.assertIn(b'"reason":"sni-mismatch"', self.text(1))
+
     def test_the_hooks_connection_is_neither_logged_nor_counted(self):
         self.start()
         probe = socket.socket()
