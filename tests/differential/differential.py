@@ -33,7 +33,7 @@ from recorder import Recorder, parse_request  # noqa: E402
 
 CLIENTS = 16
 BACKEND = ('127.0.0.1', 8100)
-POLICY = {'allow': ['*.test', '*.test:8080'], 'networks': harness.ORIGINS,
+POLICY = {'allow': ['a.test', 'b.test', 'c.test:8080'], 'networks': harness.ORIGINS,
           'limits': {'connections_per_second': 0, 'connections': 1000}}
 
 

@@ -24,6 +24,7 @@ WAIT = 20
 KEEPER = os.environ.get('OCI_EGRESS_KEEPER', '')
 COMPILE = os.environ.get('OCI_EGRESS_COMPILE', '')
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+PR_SET_PDEATHSIG = 1
 
 F_ADD_SEALS, SEALS = 1033, 0xf
 FD_LISTENER, FD_IMAGE, FD_LOG, FD_RESOLV_CONF, FD_HOSTS, FD_SCOREBOARD, FD_CHANNEL, FD_ROOT, FD_CONTAINER = range(3, 12)
@@ -197,6 +198,7 @@ class Worker:
 
     @staticmethod
     def place(given, nofile):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a test that is killed leaves nothing
         parked = {fd: fcntl.fcntl(source, fcntl.F_DUPFD, 100) for fd, source in given.items() if source is not None}
         for fd in range(3, 12):
             try:
