@@ -177,11 +177,19 @@ int resolver_configure(struct resolver *resolver, const char *resolvconf, size_t
 		address_format(&servers[i].address, address);
 		text_add(&csv, "%s%s%s%s", i ? "," : "", address, scoped ? "%" : "", servers[i].scope);
 	}
+	struct hostsfile *hosts_new = NULL;
+	int r = hosts ? hostsfile_new(hosts, hosts_len, &hosts_new, err) : 0;
+	if (r < 0)
+		return r;
+	ares_cancel(resolver->channel); /* servers cannot be changed while one is asked */
 	int status = ares_set_servers_csv(resolver->channel, buf);
-	if (status != ARES_SUCCESS)
+	if (status != ARES_SUCCESS) {
+		hostsfile_free(hosts_new);
 		return error_say(err, EINVAL, "name servers %s: %s", buf, ares_strerror(status));
-
-	return hosts ? hostsfile_new(hosts, hosts_len, &resolver->hosts, err) : 0;
+	}
+	hostsfile_free(resolver->hosts);
+	resolver->hosts = hosts_new;
+	return 0;
 }
 
 int resolver_fd(const struct resolver *resolver)

@@ -31,7 +31,13 @@ struct lookup;
 int resolver_new(struct resolver **ret, struct error *err);
 void resolver_free(struct resolver *resolver);
 
-/* Once, from resolv.conf and hosts text, which must stay; NULL: there is none. */
+/*
+ * What resolv.conf and hosts say from now on; NULL: there is no such file. To be called before the first look-up, and
+ * again whenever one of them has changed, but not from within a resolver_done. Both texts remain the caller's and must
+ * stay as they are until the next call has returned, or resolver_free(). Where the servers are others than before, what
+ * was learnt from the old ones is forgotten, and names that are being asked for are asked of the new ones. On failure
+ * nothing has changed, and the texts of the call before must stay on.
+ */
 int resolver_configure(struct resolver *resolver, const char *resolvconf, size_t resolvconf_len, const char *hosts,
 	size_t hosts_len, struct error *err);
 
