@@ -13,6 +13,7 @@
 #include "hook/images.h"
 #include "hook/rundir.h"
 #include "oci/policy.h"
+#include "proxy/compiling.h"
 
 static struct command_places places;
 static const char *on_failure, *answer_fd;
@@ -54,17 +55,22 @@ static int compile(const char *name, char ret_image[NAME_MAX + 1], struct settin
 		r = rundir_open(settings->run, &run, err);
 	if (r < 0)
 		return r;
-	const struct images_source source = { .fd = fd, .file = file, .name = name, .on_failure = settings->on_failure };
+	const struct images_source source = {
+		.fd = fd, .file = file, .name = name, .on_failure = settings->on_failure
+	};
 	return images_take(run, &source, ret_image, &image, err);
 }
 
-/* One line, or an error's, to where it was asked for. */
+/* To people, or to a keeper that asked for it. */
 static void answer(bool good, const char *text)
 {
-	if (!answer_fd)
+	char line[ERROR_MESSAGE_MAX + NAME_MAX];
+	if (!answer_fd) {
 		(void) fprintf(good ? stdout : stderr, "%s%s\n", good ? "" : "oci-egress compile: ", text);
-	else
-		(void) io_write_all(atoi(answer_fd), text, strlen(text), NULL);
+		return;
+	}
+	int len = snprintf(line, sizeof(line), "%c%s", good ? COMPILING_GOOD : COMPILING_BAD, text);
+	(void) io_write_all(atoi(answer_fd), line, (size_t) len, NULL);
 }
 
 static int run_compile(int argc, char **argv)

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "oci/imagefile.h"
 #include "oci/policy.h"
 #include "oci/stamp.h"
@@ -63,11 +64,39 @@ static int find_version(const struct images_source *source, char ret[VERSION_SIZ
 	return 0;
 }
 
-static int open_version(int dir, const struct images_source *source, const char *version, int *ret_fd, struct error *err)
+static int open_version(
+	int dir, const struct images_source *source, const char *version, int *ret_fd, struct error *err)
 {
 	char file[PATH_MAX];
 	(void) snprintf(file, sizeof(file), "image of policy %s", source->name);
 	return imagefile_open(dir, version, file, ret_fd, err);
+}
+
+static void failure_name(const char *version, char ret[VERSION_SIZE + 8])
+{
+	(void) snprintf(ret, VERSION_SIZE + 8, "%s.error", version);
+}
+
+/* What was wrong with this version when it was compiled: it still is. */
+static int read_failure(int dir, const char *version, struct error *err)
+{
+	char name[VERSION_SIZE + 8];
+	failure_name(version, name);
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	if (fd < 0 || io_read_all(fd, ERROR_MESSAGE_MAX, &text, &len, NULL) < 0 || len == 0)
+		return 0;
+	return error_say(err, EINVAL, "%s", text);
+}
+
+static void write_failure(int dir, const char *version, const struct error *err)
+{
+	char name[VERSION_SIZE + 8];
+	failure_name(version, name);
+	_cleanup_close_ int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0400);
+	if (fd >= 0 && io_write_all(fd, err->msg, strlen(err->msg), NULL) < 0)
+		(void) unlinkat(dir, name, 0);
 }
 
 static int compile(const struct images_source *source, struct image **ret, struct error *err)
@@ -88,22 +117,27 @@ static void remove_versions(int dir, const char *but)
 	if (!entries)
 		return;
 	for (const struct dirent *e; (e = readdir(entries));)
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && (!but || strcmp(e->d_name, but) != 0))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+			(!but || strcmp(e->d_name, but) != 0))
 			(void) unlinkat(dir, e->d_name, 0);
 }
 
 static int make_version(int dir, const struct images_source *source, const char *version, struct error *err)
 {
 	_cleanup_free_ struct image *image = NULL;
-	int r = compile(source, &image, err);
-	if (r < 0)
-		return r;
+	struct error why = { .code = 0 };
+	int compiled = compile(source, &image, &why);
+
 	char now[VERSION_SIZE];
-	r = find_version(source, now, err);
+	int r = find_version(source, now, err);
 	if (r < 0)
 		return r;
 	if (strcmp(now, version) != 0)
 		return error_say(err, EAGAIN, "%s: was written while it was read", source->file);
+	if (compiled == -EINVAL)
+		write_failure(dir, version, &why);
+	if (compiled < 0)
+		return error_say(err, -compiled, "%s", why.msg);
 	r = imagefile_write(dir, version, image, err);
 	if (r == 0)
 		remove_versions(dir, version);
@@ -118,6 +152,7 @@ static int lock(int dir, struct error *err)
 	return 0;
 }
 
+/* Leaves the directory locked, perhaps: the caller closes it. */
 static int take(int dir, const struct images_source *source, char version[VERSION_SIZE], int *ret_fd, struct error *err)
 {
 	int r = find_version(source, version, err);
@@ -126,15 +161,15 @@ static int take(int dir, const struct images_source *source, char version[VERSIO
 	if (r != -ENOENT)
 		return r;
 	r = lock(dir, err);
+	if (r < 0)
+		return r;
+	r = open_version(dir, source, version, ret_fd, err);
+	if (r != -ENOENT)
+		return r;
+	r = read_failure(dir, version, err);
 	if (r == 0)
-		r = open_version(dir, source, version, ret_fd, err);
-	if (r == -ENOENT) {
 		r = make_version(dir, source, version, err);
-		if (r == 0)
-			r = open_version(dir, source, version, ret_fd, err);
-	}
-	(void) flock(dir, LOCK_UN);
-	return r;
+	return r < 0 ? r : open_version(dir, source, version, ret_fd, err);
 }
 
 int images_take(

@@ -17,8 +17,8 @@
 /* What to compile: an open policy file, as policy_open() gives it. */
 struct images_source {
 	int fd;
-	const char *file; /* its path */
-	const char *name; /* the policy's */
+	const char *file;                 /* its path */
+	const char *name;                 /* the policy's */
 	enum image_on_failure on_failure; /* where it has none */
 };
 

@@ -224,8 +224,31 @@ const char *access_verdict(enum reason reason, bool tunnel)
 	}
 }
 
-static void add_rule(struct text *text, const struct access_log *log, const struct image_rule *rule)
+void access_log_follow(struct access_log *log, const struct image *image, uint32_t max)
 {
+	log->image = image;
+	log->max = max;
+}
+
+struct access_kept *access_log_keep_rule(const struct access_log *log, const struct image_rule *rule)
+{
+	struct access_kept *kept = malloc(sizeof(*kept) + rule->text.len);
+	if (!kept)
+		return NULL;
+	kept->line = rule->line;
+	kept->len = rule->text.len;
+	memcpy(kept->text, image_string(log->image, rule->text), rule->text.len);
+	return kept;
+}
+
+static void add_rule(struct text *text, const struct access_log *log, const struct access_entry *entry)
+{
+	const struct image_rule *rule = entry->rule;
+	if (entry->kept) {
+		add_string(text, "rule", entry->kept->text, entry->kept->len);
+		text_add(text, ",\"rule_line\":%u", entry->kept->line);
+		return;
+	}
 	if (!rule) {
 		text_add(text, ",\"rule\":null");
 		return;
@@ -250,7 +273,7 @@ void access_log_write(struct access_log *log, const struct access_entry *entry)
 		text_add(&text, ",\"port\":null");
 	add_string(&text, "address", entry->dialled ? address : NULL, strlen(address));
 	add_code(&text, "verdict", access_verdict(entry->reason, entry->tunnel));
-	add_rule(&text, log, entry->rule);
+	add_rule(&text, log, entry);
 	add_code(&text, "reason", reason_code(entry->reason));
 	text_add(&text, ",\"bytes_up\":%llu,\"bytes_down\":%llu,\"duration_ms\":%lld}\n",
 		(unsigned long long) entry->bytes_up, (unsigned long long) entry->bytes_down,
@@ -268,6 +291,22 @@ void access_log_write_pause(struct access_log *log, enum reason reason)
 	add_start(&text, log);
 	add_code(&text, "event", "accept-paused");
 	add_code(&text, "reason", reason_code(reason));
+	text_add(&text, "}\n");
+	if (!text.cut)
+		write_line(log, text.buf, text.len);
+}
+
+void access_log_write_policy(struct access_log *log, uint64_t version, uint32_t ended, const char *error)
+{
+	char buf[LINE_MAX_BYTES];
+	struct text text = text_init(buf, sizeof(buf));
+	add_start(&text, log);
+	add_code(&text, "event", error ? "reload-failed" : "reloaded");
+	if (error)
+		add_string(&text, "error", error, strlen(error));
+	text_add(&text, ",\"version\":\"%016llx\"", (unsigned long long) version);
+	if (!error)
+		text_add(&text, ",\"ended\":%u", ended);
 	text_add(&text, "}\n");
 	if (!text.cut)
 		write_line(log, text.buf, text.len);

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/spawn.h"
+#include "proxy/access_log.h"
 #include "proxy/inherited.h"
 #include "proxy/remains.h"
 #include "proxy/worker.h"
@@ -27,7 +28,8 @@ int builtin_prepare(struct builtin *builtin, const struct image *image, int log_
 	r = io_memfd("oci-egress-container", id, strlen(id), &builtin->container, err);
 	if (r < 0)
 		return r;
-	return scoreboard_create(image->limits.connections, &builtin->scoreboard_fd, &builtin->scoreboard, err);
+	builtin->n_slots = image->limits.connections;
+	return scoreboard_create(builtin->n_slots, &builtin->scoreboard_fd, &builtin->scoreboard, err);
 }
 
 static void listens_where(struct handle *handle)
@@ -72,6 +74,8 @@ int builtin_start(struct builtin *builtin, struct error *err)
 
 	struct handle handle = { .pidfd = -1, .stop_signal = SIGKILL };
 	listens_where(&handle);
+	scoreboard_reset(builtin->scoreboard, builtin->n_slots);
+	builtin->log_bytes = builtin->log.max_bytes = builtin->image->limits.log_bytes;
 	int r = spawn(KEEPER_FD_PROGRAM, argv, fds, ARRAY_SIZE(fds), &handle.pid, &handle.pidfd, err);
 	if (r < 0)
 		return r;
@@ -100,7 +104,7 @@ static void settle(struct builtin *builtin, enum reason reason)
 	close_channel(builtin);
 	/* At most limits.connections of them go beyond the log's size, once: not again with the next death. */
 	(void) logfile_rotate(&builtin->log, NULL);
-	remains_write(builtin->scoreboard, builtin->image, builtin->id, reason, builtin->log.fd);
+	remains_write(builtin->scoreboard, builtin->n_slots, builtin->image, builtin->id, reason, builtin->log.fd);
 	(void) logfile_rotate(&builtin->log, NULL);
 }
 
@@ -120,6 +124,40 @@ int builtin_on_end(struct builtin *builtin, struct error *err)
 	return error_say(err, EIO, "the worker died %d times within %d s, last by %s %d", BUILTIN_DEATHS_MAX,
 		BUILTIN_DEATHS_WINDOW_MS / 1000, WIFSIGNALED(status) ? "signal" : "exit with status",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+int builtin_tell(struct builtin *builtin, enum channel_type type, int fd, uint32_t size)
+{
+	const struct channel_message message = { .type = type, .value = size };
+	if (builtin->channel < 0)
+		return 0;
+	int r = io_send(builtin->channel, &message, sizeof(message), &fd, fd >= 0);
+	if (r == -EPIPE || r == -ECONNRESET)
+		return 0; /* it has just died: the next one is started with it */
+	return r < 0 ? r : 1;
+}
+
+void builtin_follow(struct builtin *builtin, const struct image *image)
+{
+	uint32_t log_bytes = image->limits.log_bytes;
+	builtin->image = image;
+	builtin->log.max_bytes = log_bytes < builtin->log_bytes ? log_bytes : builtin->log_bytes;
+}
+
+void builtin_log_policy(const struct builtin *builtin, uint32_t ended, const char *error)
+{
+	struct access_log *log;
+	if (!builtin->scoreboard || access_log_new(builtin->log.fd, builtin->id, strlen(builtin->id), builtin->image, 0,
+					    -1, &builtin->scoreboard->counters, &log, NULL) < 0)
+		return;
+	access_log_write_policy(log, image_fingerprint(builtin->image), ended, error);
+	access_log_free(log);
+}
+
+void builtin_kill(const struct builtin *builtin)
+{
+	if (builtin->handle.pidfd >= 0)
+		(void) kill(builtin->handle.pid, SIGKILL);
 }
 
 bool builtin_receive(struct builtin *builtin, struct channel_message *ret)

@@ -28,6 +28,8 @@ struct builtin {
 	int container; /* memfd: the container's id */
 	int scoreboard_fd;
 	struct scoreboard *scoreboard;
+	uint32_t n_slots;   /* of the scoreboard, for life: the first image's limits.connections */
+	uint32_t log_bytes; /* what the worker's RLIMIT_FSIZE is */
 	const struct image *image;
 	struct logfile log;
 	uint16_t external_port; /* where it carries all bytes to; 0: it decides itself */
@@ -57,6 +59,21 @@ int builtin_listen(struct builtin *builtin);
  * BUILTIN_DEATHS_MAX times in the window; -ENOTCONN: its listener is none any more.
  */
 int builtin_on_end(struct builtin *builtin, struct error *err);
+
+/*
+ * Hands a worker that runs something new: 1: it was told; 0: none runs, the next one is started with it; -errno: it
+ * cannot be told, and must not go on with what it has.
+ */
+int builtin_tell(struct builtin *builtin, enum channel_type type, int fd, uint32_t size);
+
+/* The image that holds from now on, for the worker that runs as well; the caller's. */
+void builtin_follow(struct builtin *builtin, const struct image *image);
+
+/* A line in the container's log: what became of a new version of the policy, proxy/access_log.h. */
+void builtin_log_policy(const struct builtin *builtin, uint32_t ended, const char *error);
+
+/* It must not go on: its end comes by the pidfd, as any. */
+void builtin_kill(const struct builtin *builtin);
 
 /* Takes one message off the channel: true and *ret, false where there is none. */
 bool builtin_receive(struct builtin *builtin, struct channel_message *ret);

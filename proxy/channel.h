@@ -16,6 +16,14 @@ enum channel_type {
 	CHANNEL_PROBE,  /* value: a source port from which one connection is coming that is the hook's; 0: none is */
 	CHANNEL_LOG,    /* value: bytes in it; with a descriptor: the next log file */
 	CHANNEL_LISTEN, /* with a descriptor: the listener, non-blocking, to a worker that was started without one */
+
+	/* keeper -> worker, with a descriptor to map, of value bytes */
+	CHANNEL_POLICY,      /* oci/image.h */
+	CHANNEL_RESOLV_CONF, /* value 0: without one, there is none any more */
+	CHANNEL_HOSTS,
+
+	/* worker -> keeper */
+	CHANNEL_REVIEWED, /* value: tunnels that it ended; the policy that came last holds */
 };
 
 struct channel_message {

@@ -214,6 +214,7 @@ bool conns_sweep(struct conns *conns)
 		conn_free_reading(conn);
 		free(conn->dial);
 		free(conn->parting);
+		free(conn->kept);
 		free(conn);
 		conns->n--;
 	}

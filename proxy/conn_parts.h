@@ -16,6 +16,7 @@
 #include "proxy/sni.h"
 #include "proxy/timers.h"
 
+struct access_kept;
 struct dial;
 struct lookup;
 struct parting;
@@ -60,7 +61,8 @@ struct conn {
 	/* what was asked for, and how it went; for the log */
 	struct host host;
 	uint16_t port; /* 0: not known yet */
-	const struct image_rule *rule;
+	const struct image_rule *rule; /* in conns->image */
+	struct access_kept *kept;      /* in its place: on_reload kept a tunnel that the policy does not allow */
 	struct address dialled; /* family 0: none */
 	bool was_tunnel;
 	bool kept_alive; /* proxy/keepalive.h */

@@ -39,6 +39,11 @@ static enum route_kind check(const struct image *image, int route_fd, const stru
 	return route_lookup(route_fd, address);
 }
 
+bool dial_is_permitted(const struct image *image, int route_fd, const struct address *address)
+{
+	return check(image, route_fd, address) != ROUTE_FORBIDDEN;
+}
+
 /* RFC 8305 section 4, with a First Address Family Count of 1. */
 static void interleave(struct dial *dial, const struct address *addresses, const bool *usable, size_t n)
 {

@@ -46,6 +46,9 @@ struct dial {
 enum reason dial_prepare(struct dial *ret, const struct image *image, int route_fd, const struct address *addresses,
 	size_t n, uint16_t port, struct address *ret_forbidden);
 
+/* Would dial_prepare() still let this address pass? One that cannot be reached now would. */
+bool dial_is_permitted(const struct image *image, int route_fd, const struct address *address);
+
 /* One address that needs no check: the external proxy's. */
 void dial_prepare_unchecked(struct dial *ret, const struct address *address, uint16_t port);
 

@@ -51,6 +51,7 @@ static void settle(struct conn *conn, enum reason reason)
 		.port = conn->port,
 		.dialled = conn->dialled.family ? &conn->dialled : NULL,
 		.rule = conn->rule,
+		.kept = conn->kept,
 		.reason = reason,
 		.tunnel = conn->was_tunnel,
 		.bytes_up = conn->relay.flows[RELAY_CLIENT].bytes,

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/given.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/io.h"
+#include "oci/imagefile.h"
 #include "proxy/hostsfile.h"
 #include "proxy/resolvconf.h"
 #include "proxy/worker.h"
@@ -27,15 +30,22 @@ static int map_blob(int fd, size_t max, const char *what, struct blob *ret, stru
 	return 0;
 }
 
+int given_map_later(int fd, size_t len, const void **ret)
+{
+	void *map = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+	int failure = map == MAP_FAILED ? -errno : 0;
+	close(fd);
+	if (failure == 0)
+		*ret = map;
+	return failure;
+}
+
 static int map_image(const struct image **ret, struct error *err)
 {
-	const void *bytes;
 	size_t len;
-	int r = io_map_sealed(WORKER_FD_IMAGE, IMAGE_SIZE_MAX, &bytes, &len, err);
-	if (r == 0)
-		r = image_check(bytes, len, ret, err);
+	int r = imagefile_map(WORKER_FD_IMAGE, ret, &len, err);
 	if (r < 0)
-		return error_wrap(err, "policy image");
+		return r;
 	close(WORKER_FD_IMAGE);
 	return 0;
 }

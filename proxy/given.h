@@ -7,6 +7,12 @@
 #include "base/error.h"
 #include "oci/image.h"
 
+/*
+ * Maps what came later, of so many bytes, read-only, and closes fd: from inside the sandbox, which cannot ask how long
+ * it is. The giver has seen to that and to its lasting. 0 or -errno.
+ */
+int given_map_later(int fd, size_t len, const void **ret);
+
 /* bytes NULL: none was given. */
 struct blob {
 	const char *bytes;

@@ -68,6 +68,9 @@ static const struct row rows[] = {
 	[REASON_CONNECT_TIMEOUT] = { "connect-timeout", 504, "connection_timeout",
 		"The policy allows this host, but it did not answer the connection in time: try again later." },
 
+	[REASON_POLICY_CHANGED] = { "policy-changed", 0, NULL,
+		"The policy of this container was changed and does not allow the tunnel any more. Trying again will not "
+		"help. Who administers the policy can have established tunnels stay with \"on_reload\": \"keep\"." },
 	[REASON_SNI_MISMATCH] = { "sni-mismatch", 0, NULL,
 		"The TLS ClientHello in the tunnel does not name the host that the tunnel was opened to. Trying again will "
 		"not help: connect to the host by the name that TLS is to use. Who administers the policy can set \"sni\" "

@@ -33,6 +33,7 @@ enum reason {
 	REASON_CONNECT_TIMEOUT,
 
 	/* a tunnel ended early */
+	REASON_POLICY_CHANGED, /* a new version of the policy does not allow it any more */
 	REASON_SNI_MISMATCH, /* the policy says no: it began with a ClientHello that does not name the host asked for */
 	REASON_SNI_TIMEOUT,  /* a ClientHello that did not arrive in time */
 	REASON_CLIENT_RESET,

@@ -69,9 +69,9 @@ static void write_remain(
 }
 
 void remains_write(
-	struct scoreboard *board, const struct image *image, const char *container, enum reason reason, int log_fd)
+	struct scoreboard *board, uint32_t n_slots, const struct image *image, const char *container, enum reason reason,
+	int log_fd)
 {
-	uint32_t n_slots = image->limits.connections;
 	atomic_store(&board->counters.open, 0);
 	size_t n = take(board, n_slots, NULL);
 	if (n == 0)

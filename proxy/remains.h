@@ -8,7 +8,8 @@
 
 /*
  * Writes a line with this reason for each used slot, and clears it, and the count of open connections. The board is the
- * dead worker's to have filled with anything: slots are counted by the image, copied, and each field is bounded.
+ * dead worker's to have filled with anything: the keeper knows how many slots there are; they are copied, and each field is bounded.
  */
 void remains_write(
-	struct scoreboard *board, const struct image *image, const char *container, enum reason reason, int log);
+	struct scoreboard *board, uint32_t n_slots, const struct image *image, const char *container, enum reason reason,
+	int log);

@@ -24,6 +24,12 @@ static int map_board(int fd, uint32_t n_slots, struct scoreboard **ret, struct e
 	return 0;
 }
 
+void scoreboard_reset(struct scoreboard *board, uint32_t n_slots)
+{
+	board->version = SCOREBOARD_VERSION;
+	board->n_slots = n_slots;
+}
+
 int scoreboard_create(uint32_t n_slots, int *ret_fd, struct scoreboard **ret, struct error *err)
 {
 	_cleanup_close_ int fd = memfd_create("oci-egress-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -39,32 +45,21 @@ int scoreboard_create(uint32_t n_slots, int *ret_fd, struct scoreboard **ret, st
 	int r = map_board(fd, n_slots, &board, err);
 	if (r < 0)
 		return r;
-	board->version = SCOREBOARD_VERSION;
-	board->n_slots = n_slots;
+	scoreboard_reset(board, n_slots);
 	*ret = board;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-int scoreboard_map(int fd, uint32_t n_slots, struct scoreboard **ret, struct error *err)
+int scoreboard_map(int fd, struct scoreboard **ret, struct error *err)
 {
 	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return error_set(err, errno, "fstat scoreboard");
-	if ((size_t) st.st_size < scoreboard_size(n_slots))
-		return error_say(err, EINVAL, "the scoreboard has %lld bytes, too few for %u connections",
-			(long long) st.st_size, n_slots);
-
-	struct scoreboard *board = NULL;
-	int r = map_board(fd, n_slots, &board, err);
-	if (r < 0)
-		return r;
-	if (board->version != SCOREBOARD_VERSION || board->n_slots != n_slots) {
-		munmap(board, scoreboard_size(n_slots));
-		return error_say(err, EINVAL, "not a scoreboard of %u connections", n_slots);
-	}
-	*ret = board;
-	return 0;
+	struct scoreboard head;
+	if (fstat(fd, &st) < 0 || pread(fd, &head, sizeof(head), 0) != (ssize_t) sizeof(head))
+		return error_set(err, EINVAL, "scoreboard");
+	if (head.version != SCOREBOARD_VERSION || (size_t) st.st_size < scoreboard_size(head.n_slots))
+		return error_say(err, EINVAL, "not a scoreboard, or too short for %u connections", head.n_slots);
+	return map_board(fd, head.n_slots, ret, err);
 }
 
 struct scoreboard_slot *scoreboard_take(struct scoreboard *board, uint32_t *first)

@@ -27,7 +27,7 @@ struct scoreboard_counters {
 	_Atomic uint64_t lines_lost; /* log lines that could not be written */
 	/* How often each came up: ends of connections, and pauses for the sake of a limit. */
 	_Atomic uint64_t reasons[REASON_COUNT];
-	_Atomic uint32_t open;       /* connections now */
+	_Atomic uint32_t open; /* connections now */
 };
 
 /* What the log line of a connection says, kept current while it is open. */
@@ -59,8 +59,11 @@ static inline void scoreboard_count(struct scoreboard *board, enum reason reason
 /* Makes an empty one of n_slots in a memfd of fixed size. *ret_fd is the caller's; *ret is mapped for good. */
 int scoreboard_create(uint32_t n_slots, int *ret_fd, struct scoreboard **ret, struct error *err);
 
-/* Maps one that scoreboard_create() has made, for good; -EINVAL where it is not one of n_slots. */
-int scoreboard_map(int fd, uint32_t n_slots, struct scoreboard **ret, struct error *err);
+/* Its head as it was made, whatever a worker has written there: for the next one. */
+void scoreboard_reset(struct scoreboard *board, uint32_t n_slots);
+
+/* Maps one that scoreboard_create() has made, for good, with as many slots as it has; -EINVAL where it is none. */
+int scoreboard_map(int fd, struct scoreboard **ret, struct error *err);
 
 /*
  * An emptied slot, marked used; NULL where all are taken. The lowest is taken, so that memory grows with the most

@@ -107,6 +107,7 @@ enum socks_reply socks_reply_of(enum reason reason)
 	case REASON_DENIED:
 	case REASON_PORT_NOT_LISTED:
 	case REASON_ADDRESS_FORBIDDEN:
+	case REASON_POLICY_CHANGED:
 	case REASON_SNI_MISMATCH:
 		return SOCKS_NOT_ALLOWED;
 	case REASON_METHOD_NOT_ALLOWED:

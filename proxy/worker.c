@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -24,6 +25,7 @@
 #include "proxy/conn.h"
 #include "proxy/given.h"
 #include "proxy/resolver.h"
+#include "proxy/review.h"
 #include "proxy/route.h"
 #include "proxy/sandbox.h"
 #include "proxy/scoreboard.h"
@@ -47,6 +49,8 @@ struct worker {
 	struct source channel, signal, resolver;
 	struct accepting accepting;
 	struct conns conns;
+	struct given given;
+	uint32_t descriptors, log_bytes; /* what the kernel holds it to, for life */
 	bool stop;
 };
 
@@ -87,10 +91,9 @@ static int parse_role(int argc, char **argv, struct role *ret, struct error *err
 /* In the foreground nobody else looks at it. */
 static int open_scoreboard(struct conns *conns, const struct role *role, struct error *err)
 {
-	uint32_t n = conns->image->limits.connections;
 	int fd = WORKER_FD_SCOREBOARD;
-	int r = role->isolated ? scoreboard_map(fd, n, &conns->board, err)
-			       : scoreboard_create(n, &fd, &conns->board, err);
+	int r = role->isolated ? scoreboard_map(fd, &conns->board, err)
+			       : scoreboard_create(conns->image->limits.connections, &fd, &conns->board, err);
 	if (r == 0)
 		close(fd);
 	return r;
@@ -114,6 +117,21 @@ static uint32_t connections_for(uint32_t connections, uint32_t descriptors)
 	if (most == 0)
 		most = 1;
 	return connections < most ? connections : most;
+}
+
+/* What the policy says now, where there is room on the scoreboard and among the descriptors. */
+static void limit_connections(struct worker *worker)
+{
+	const struct conns *conns = &worker->conns;
+	uint32_t most = connections_for(conns->image->limits.connections, worker->descriptors);
+	worker->accepting.max = most < conns->board->n_slots ? most : conns->board->n_slots;
+}
+
+static int configure_resolver(struct worker *worker, struct error *err)
+{
+	const struct given *given = &worker->given;
+	return resolver_configure(worker->conns.resolver, given->resolvconf.bytes, given->resolvconf.len,
+		given->hosts.bytes, given->hosts.len, err);
 }
 
 static int raise_descriptors(uint32_t descriptors, struct error *err)
@@ -213,6 +231,54 @@ static void say(uint32_t type, uint32_t value)
 
 /* -- the keeper -- */
 
+/* False: it is none that can be had, and a worker that cannot follow its keeper is of no use. */
+static bool take_policy(struct worker *worker, int fd, uint32_t size)
+{
+	const struct image *before = worker->given.image;
+	const void *map;
+	if (given_map_later(fd, size, &map) < 0 || image_check(map, size, &worker->given.image, NULL) < 0)
+		return false;
+	uint32_t log_bytes = worker->given.image->limits.log_bytes;
+	uint32_t ended = review_conns(&worker->conns, worker->given.image,
+		log_bytes < worker->log_bytes ? log_bytes : worker->log_bytes);
+	(void) munmap((void *) (uintptr_t) before, before->size);
+	limit_connections(worker);
+	say(CHANNEL_REVIEWED, ended);
+	return true;
+}
+
+/* fd -1: there is no such file any more. Where the new one cannot be had the one before goes on. */
+static void take_names(struct worker *worker, struct blob *blob, int fd, uint32_t size)
+{
+	struct blob stale = *blob;
+	const void *map = NULL;
+	if (fd >= 0 && given_map_later(fd, size, &map) < 0)
+		return;
+	*blob = (struct blob){ .bytes = map, .len = map ? size : 0 };
+	if (configure_resolver(worker, NULL) < 0) {
+		const struct blob good = stale;
+		stale = *blob;
+		*blob = good;
+	}
+	if (stale.len > 0)
+		(void) munmap((void *) (uintptr_t) stale.bytes, stale.len);
+}
+
+static bool take_news(struct worker *worker, const struct channel_message *message, int *fds, size_t n_fds)
+{
+	int fd = n_fds == 1 ? TAKE_FD(fds[0]) : -1;
+	switch (message->type) {
+	case CHANNEL_POLICY:
+		return fd >= 0 && take_policy(worker, fd, message->value);
+	case CHANNEL_RESOLV_CONF:
+		take_names(worker, &worker->given.resolvconf, fd, message->value);
+		return true;
+	default:
+		take_names(worker, &worker->given.hosts, fd, message->value);
+		return true;
+	}
+}
+
 static void on_message(struct worker *worker, const struct channel_message *message, int *fds, size_t n_fds)
 {
 	struct accepting *accepting = &worker->accepting;
@@ -224,6 +290,9 @@ static void on_message(struct worker *worker, const struct channel_message *mess
 		access_log_exchange(worker->conns.log, TAKE_FD(fds[0]), message->value);
 	} else if (message->type == CHANNEL_LISTEN && n_fds == 1 && accepting->listener.fd < 0) {
 		if (accepting_start(accepting, TAKE_FD(fds[0]), NULL) < 0)
+			worker->stop = true;
+	} else if (message->type >= CHANNEL_POLICY && message->type <= CHANNEL_HOSTS) {
+		if (!take_news(worker, message, fds, n_fds))
 			worker->stop = true;
 	}
 	for (size_t i = 0; i < n_fds; i++)
@@ -331,13 +400,13 @@ static int open_all(struct worker *worker, const struct role *role, struct error
 	if (r < 0)
 		return r;
 
-	uint32_t descriptors = descriptors_wanted(conns->image->limits.connections);
-	worker->accepting.max = connections_for(conns->image->limits.connections, descriptors);
-	r = role->isolated ? enter_sandbox(role, conns->image, descriptors, err) : raise_descriptors(descriptors, err);
-	if (r < 0)
-		return r;
-	return resolver_configure(
-		conns->resolver, given.resolvconf.bytes, given.resolvconf.len, given.hosts.bytes, given.hosts.len, err);
+	worker->given = given;
+	worker->descriptors = descriptors_wanted(conns->image->limits.connections);
+	worker->log_bytes = conns->image->limits.log_bytes;
+	limit_connections(worker);
+	r = role->isolated ? enter_sandbox(role, conns->image, worker->descriptors, err)
+			   : raise_descriptors(worker->descriptors, err);
+	return r < 0 ? r : configure_resolver(worker, err);
 }
 
 static void worker_close(struct worker *worker)
