@@ -101,7 +101,8 @@ static enum parse_result measure(const uint8_t *bytes, size_t len, size_t *ret_w
 		if (got > 0 && header[0] != MESSAGE_CLIENT_HELLO)
 			return no_hello(bytes, hello);
 		if (got >= MESSAGE_HEADER_LEN)
-			*ret_wanted = MESSAGE_HEADER_LEN + ((size_t) header[1] << 16 | header[2] << 8 | header[3]);
+			*ret_wanted =
+				MESSAGE_HEADER_LEN + ((size_t) header[1] << 16 | (size_t) header[2] << 8 | header[3]);
 		if (*ret_wanted > CLIENT_HELLO_MAX)
 			return PARSE_BAD;
 		if (got >= *ret_wanted)
