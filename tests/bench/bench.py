@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What oci-egress costs: bench.py [start] [first] [memory] [many], all where none is named. Prints figures, judges none.
+"""What oci-egress costs: bench.py [start] [first] [memory] [many] [filter], all where none is named. Prints figures, judges none.
 
 start   a container's start and end: our hook against a hook that is /bin/true, in turns; and where a hook's time goes
 first   200 starts in a row: how long the first connection takes
 memory  proportional set size of keeper and worker, of one container and of a hundred
-many    300 containers at once"""
+many    300 containers at once
+filter  a policy of a million entries: loading it, its memory, a decision"""
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "engines"))
+import million  # noqa: E402
 from harness import KEEPER, LINKS, PROGRAM, Bundle, Runtime, World  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "60"))
@@ -158,6 +161,11 @@ def bench_many(world):
         print(f"all killed: {len(left)} things left after {time.monotonic() - start:.2f} s")
 
 
+def bench_filter():
+    with tempfile.TemporaryDirectory(prefix="oe-bench-") as directory:
+        million.measure(os.path.join(os.environ["OCI_EGRESS_BUILD"], "tests", "bench", "bench_filter"), directory)
+
+
 def main(names):
     for program in (PROGRAM, KEEPER):
         if not os.access(program, os.X_OK):
@@ -165,7 +173,10 @@ def main(names):
     print(subprocess.run(["uname", "-rm"], capture_output=True, text=True, check=True).stdout.strip(),
           f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     benches = {"start": bench_start, "first": bench_first, "memory": bench_memory, "many": bench_many}
-    for name in names or benches:
+    for name in names or [*benches, "filter"]:
+        if name == "filter":
+            bench_filter()
+            continue
         with World() as world:
             benches[name](world)
 
