@@ -4,6 +4,8 @@
 
 BUILD_PACKAGES='gcc libc6-dev meson ninja-build pkg-config python3 libnl-route-3-dev libseccomp-dev libyajl-dev libc-ares-dev libcmocka-dev'
 ENGINE_PACKAGES='runc crun busybox-static iproute2 procps util-linux nftables tinyproxy-bin squid'
+# What the tunnels benchmark measures beside the proxy.
+PEER_PACKAGES='haproxy squid tinyproxy-bin privoxy apache2-bin microsocks dante-server nginx-light'
 FUZZ_PACKAGES='clang libclang-rt-14-dev'
 WARNING_PACKAGES='clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
 # What the arm64 build links with; unpacked into a directory, never installed.
