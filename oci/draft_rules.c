@@ -168,15 +168,53 @@ static void keep_rule(struct draft_rules *rules, uint64_t order, const struct dr
 	rules->texts_size += text_size(rule);
 }
 
+#define RADIX_BITS 8
+#define RADIX_FROM 4096 /* below, qsort(3) is as fast */
+
+/* One pass of a radix sort: by the digit at shift, those with the same digit as they were. */
+static void sort_digit(const uint64_t *from, uint64_t *to, uint32_t n, unsigned shift)
+{
+	uint32_t at[1 << RADIX_BITS] = { 0 };
+	const uint64_t mask = ARRAY_SIZE(at) - 1;
+	for (uint32_t i = 0; i < n; i++)
+		at[from[i] >> shift & mask]++;
+	for (uint32_t digit = 0, sum = 0; digit < ARRAY_SIZE(at); digit++) {
+		uint32_t count = at[digit];
+		at[digit] = sum;
+		sum += count;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		to[at[from[i] >> shift & mask]++] = from[i];
+}
+
+/* The lower halves are in order already; four passes, so that the last one ends where the first one began. */
+static bool sort_by_hash(uint64_t *order, uint32_t n)
+{
+	if (n < RADIX_FROM) {
+		qsort(order, n, sizeof(*order), compare_order);
+		return true;
+	}
+	_cleanup_free_ uint64_t *spare = malloc(n * sizeof(*spare));
+	if (!spare)
+		return false;
+	memory_fill_soon(spare, n * sizeof(*spare));
+	for (unsigned shift = 32; shift < 64; shift += 16) {
+		sort_digit(order, spare, n, shift);
+		sort_digit(spare, order, n, shift + 8);
+	}
+	return true;
+}
+
 /*
  * Sorted by hash, eight bytes at a time; only where hashes are equal, of entries for one host and a few others, does
  * anybody look at the entries themselves.
  */
-static void order_rules(struct draft_rules *rules)
+static int order_rules(struct draft_rules *rules, struct error *err)
 {
 	for (uint32_t i = 0; i < rules->n; i++)
 		rules->order[i] = (uint64_t) rules->rules[i].hash << 32 | i;
-	qsort(rules->order, rules->n, sizeof(*rules->order), compare_order);
+	if (!sort_by_hash(rules->order, rules->n))
+		return no_memory(err);
 
 	for (uint32_t from = 0, to; from < rules->n; from = to) {
 		for (to = from + 1; to < rules->n && rules->order[to] >> 32 == rules->order[from] >> 32;)
@@ -190,6 +228,7 @@ static void order_rules(struct draft_rules *rules)
 			before = &rules->rules[(uint32_t) order];
 		}
 	}
+	return 0;
 }
 
 int draft_order_rules(struct draft *draft, struct error *err)
@@ -200,6 +239,6 @@ int draft_order_rules(struct draft *draft, struct error *err)
 	if (r == 0)
 		r = add_list(draft, IMAGE_LIST_DENY, draft->deny, err);
 	if (r == 0)
-		order_rules(&draft->rules);
+		r = order_rules(&draft->rules, err);
 	return r;
 }

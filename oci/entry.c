@@ -67,15 +67,11 @@ static const char *wildcard_host_problem(const struct host *host)
 	return NULL;
 }
 
-const char *entry_parse(const char *bytes, size_t len, struct entry *ret)
+static const char *parse(const char *bytes, size_t len, struct entry *ret)
 {
-	const char *problem = misunderstanding(bytes, len);
-	if (problem)
-		return problem;
-
 	struct entry entry = { .wildcard = memchr(bytes, '*', len) != NULL };
 	/* "host:*" has no wildcard host: the port's own sentence is the better one */
-	const char *colon = memchr(bytes, ':', len);
+	const char *colon = memchr(bytes, ':', len), *problem;
 	if (entry.wildcard && colon && !memchr(bytes, '*', (size_t) (colon - bytes)))
 		entry.wildcard = false;
 	if (entry.wildcard && (problem = wildcard_problem(bytes, colon ? (size_t) (colon - bytes) : len)))
@@ -89,4 +85,13 @@ const char *entry_parse(const char *bytes, size_t len, struct entry *ret)
 		return problem;
 	*ret = entry;
 	return NULL;
+}
+
+const char *entry_parse(const char *bytes, size_t len, struct entry *ret)
+{
+	const char *problem = parse(bytes, len, ret);
+	if (!problem)
+		return NULL;
+	const char *better = misunderstanding(bytes, len);
+	return better ? better : problem;
 }
