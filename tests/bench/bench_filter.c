@@ -33,7 +33,7 @@ struct questions {
 	char group[24];
 };
 
-static void die(const char *what, const char *about)
+__attribute__((noreturn)) static void die(const char *what, const char *about)
 {
 	(void) fprintf(stderr, "bench_filter: %s: %s\n", what, about);
 	exit(2);
