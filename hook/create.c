@@ -158,7 +158,7 @@ static int find_sibling(const struct record *record, void *arg)
 		record->state != RECORD_GUARDED || !record_alive(record))
 		return 0;
 	siblings->any = true;
-	if (strcmp(record->policy, ours->policy) != 0 || strcmp(record->fingerprint, ours->fingerprint) != 0)
+	if (strcmp(record->policy, ours->policy) != 0)
 		siblings->rival = *record;
 	return 0;
 }
@@ -174,8 +174,8 @@ static int check_siblings(const struct create *c, bool *ret_any, struct error *e
 	*ret_any = siblings.any;
 	if (r == 0 && siblings.rival.id[0] != '\0')
 		r = error_say(err, EEXIST,
-			"container %s in this network namespace has another policy or version of one, %s; its keeper "
-			"is gone, and it must not come by the egress of this one",
+			"container %s in this network namespace has another policy, %s; its keeper is gone, and it must "
+			"not come by the egress of this one",
 			siblings.rival.id, siblings.rival.policy);
 	return r < 0 ? error_close(err) : 0;
 }
@@ -340,7 +340,8 @@ int create_run(
 {
 	struct create c = {
 		.settings = settings,
-		.place = { .run = -1, .log = settings->log, .state = settings->state, .keeper = keeper },
+		.place = { .run = -1, .log = settings->log, .state = settings->state, .keeper = keeper,
+			.on_failure = settings->on_failure },
 		.timings = timings,
 		.plan = PLAN_EMPTY,
 		.lock = -1,

@@ -118,6 +118,7 @@ static int parcel_fill(
 	if (program < 0)
 		return error_set(err, errno, "the keeper's program %s", place->keeper);
 	*parcel_at(parcel, KEEPER_FD_PROGRAM) = program;
+	*parcel_at(parcel, KEEPER_FD_COMPILER) = open("/proc/self/exe", O_PATH | O_CLOEXEC); /* -1: none follows */
 	return control_socket(place->run, plan->key, parcel_at(parcel, KEEPER_FD_CONTROL), err);
 }
 
@@ -138,7 +139,8 @@ static int start(const struct launch_place *place, const struct plan *plan, stru
 	*parcel_at(&all, KEEPER_FD_RUN) = place->run;
 	*parcel_at(&all, KEEPER_FD_IMAGE) = plan->image_fd;
 
-	const char *const argv[] = { "oci-egress-keeper", "keeper", plan->key, plan->state->id, NULL };
+	const char *const argv[] = { "oci-egress-keeper", "keeper", plan->key, plan->state->id, plan->stamp,
+		place->on_failure == IMAGE_ON_FAILURE_OPEN ? "open" : "closed", NULL };
 	r = spawn(*parcel_at(parcel, KEEPER_FD_PROGRAM), argv, all.fds, ARRAY_SIZE(all.fds), &ret->keeper, NULL, err);
 	if (r < 0)
 		return r;

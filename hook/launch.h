@@ -16,6 +16,7 @@ struct launch_place {
 	const char *log;    /* the log directory */
 	const char *state;  /* external proxies' homes lie below it */
 	const char *keeper; /* the keeper's executable */
+	enum image_on_failure on_failure; /* for policies that do not say */
 };
 
 struct launch {

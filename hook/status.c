@@ -11,6 +11,8 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "hook/command.h"
+#include "hook/images.h"
+#include "hook/needs.h"
 #include "hook/record.h"
 #include "hook/rundir.h"
 #include "hook/sweep.h"
@@ -51,6 +53,13 @@ static const char *view_state(const struct view *view)
 	}
 }
 
+static void format_time(int64_t seconds, char ret[32])
+{
+	time_t at = (time_t) seconds;
+	struct tm tm;
+	(void) strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&at, &tm));
+}
+
 /* Why connections ended, and limits that were hit: those that came up. */
 static void add_reasons(struct text *text, const struct control_status *k)
 {
@@ -67,13 +76,21 @@ static void print_json(const struct view *view, const char *since, const char *p
 {
 	const struct record *record = view->record;
 	const struct control_status *k = &view->keeper;
-	char line[8192];
+	char line[16384];
 	struct text text = text_init(line, sizeof(line));
 	text_add(&text, "{\"container\":\"%s\",\"state\":\"%s\",\"policy\":\"%s\",\"link\":\"%s\",\"proxy\":\"%s:%u\",",
 		record->id, view_state(view), record->policy, record_link_name(record->link), proxy,
 		(unsigned) record->port);
 	text_add(&text, "\"pid\":%d,\"since\":\"%s\",", (int) record->pid, since);
-	text_add(&text, "\"worker_pid\":%d,\"external_pid\":%d,\"restarts\":%u,\"open\":%u,", k->worker_pid,
+	char version_since[32];
+	format_time(k->policy_since, version_since);
+	text_add(&text, "\"version\":\"%016" PRIx64 "\",\"version_since\":\"%s\",\"reloads\":%u,", k->policy_version,
+		version_since, k->reloads);
+	text_add(&text, "\"needs_new_container\":[");
+	needs_add(&text, k->needs, "\"");
+	text_add(&text, "],\"reload_error\":");
+	text_add_json(&text, k->reload_error, strnlen(k->reload_error, sizeof(k->reload_error)));
+	text_add(&text, ",\"worker_pid\":%d,\"external_pid\":%d,\"restarts\":%u,\"open\":%u,", k->worker_pid,
 		k->external_pid, k->restarts, k->open);
 	text_add(&text,
 		"\"accepted\":%" PRIu64 ",\"allowed\":%" PRIu64 ",\"denied\":%" PRIu64 ",\"failed\":%" PRIu64 ",",
@@ -100,6 +117,24 @@ static void print_reasons(const struct control_status *k)
 		(void) printf("\n");
 }
 
+static void print_reload(const struct control_status *k)
+{
+	char since[32], line[4096];
+	struct text text = text_init(line, sizeof(line));
+	if (k->reloads > 0) {
+		format_time(k->policy_since, since);
+		(void) printf("    policy reloaded %s, version %016" PRIx64 "\n", since, k->policy_version);
+	}
+	if (k->needs != 0) {
+		needs_add(&text, k->needs, "");
+		(void) printf("    a new container is needed for %s\n", line);
+	}
+	text = text_init(line, sizeof(line));
+	text_add_escaped(&text, k->reload_error, strnlen(k->reload_error, sizeof(k->reload_error)));
+	if (text.len > 0)
+		(void) printf("    NOT RELOADED: %s\n", line);
+}
+
 static void print_text(const struct view *view, const char *since, const char *proxy)
 {
 	const struct record *record = view->record;
@@ -112,6 +147,7 @@ static void print_text(const struct view *view, const char *since, const char *p
 			k->open, k->accepted, k->allowed, k->denied, k->failed, k->bytes_up, k->bytes_down,
 			k->worker_pid, k->restarts);
 	print_reasons(k);
+	print_reload(k);
 	if (record->reason[0] != '\0')
 		(void) printf("    WITHOUT A GUARD: %s\n", record->reason);
 }
@@ -126,9 +162,7 @@ static int print_record(const struct record *record, void *arg)
 		view.keeper = (struct control_status){ 0 };
 
 	char since[32], proxy[INET_ADDRSTRLEN];
-	time_t at = (time_t) record->since;
-	struct tm tm;
-	(void) strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&at, &tm));
+	format_time(record->since, since);
 	(void) inet_ntop(AF_INET, &record->proxy, proxy, sizeof(proxy));
 	(as_json ? print_json : print_text)(&view, since, proxy);
 	return 0;
@@ -152,6 +186,7 @@ static int status(int argc, char **argv, struct error *err)
 	if (r < 0)
 		return r;
 	sweep_run(run);
+	images_sweep(run, settings.policies);
 	return record_each(run, print_record, &run, err);
 }
 

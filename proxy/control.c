@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,6 +14,8 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+
+static_assert(sizeof(struct control_status) <= CONTROL_TEXT_SIZE, "an answer has one size");
 
 /* connect(2) to a unix socket waits where the backlog is full, for as long as SO_SNDTIMEO says: unix(7). */
 #define CONNECT_TIMEOUT_S 5
@@ -182,6 +185,15 @@ int control_status(int sock, int timeout_ms, struct control_status *ret, struct 
 	return r;
 }
 
+int control_reload(int sock, int timeout_ms, bool *ret_changed, struct error *err)
+{
+	struct control_message message = { .type = CONTROL_RELOAD };
+	int r = control_ask(sock, &message, NULL, 0, CONTROL_RELOADED, timeout_ms, err);
+	if (r == 0)
+		*ret_changed = message.value != 0;
+	return r;
+}
+
 /* How many descriptors a request brings, or -1: it is none. */
 static int control_request_fds(const struct control_message *message)
 {
@@ -196,6 +208,7 @@ static int control_request_fds(const struct control_message *message)
 		return message->value >= 1 && message->value <= UINT16_MAX ? 0 : -1;
 	case CONTROL_COMMIT:
 	case CONTROL_STATUS:
+	case CONTROL_RELOAD:
 		return 0;
 	default:
 		return -1;
@@ -231,6 +244,12 @@ int control_answer_error(int sock, const struct error *err)
 {
 	struct control_message message = { .type = CONTROL_ERROR, .code = err->code, .closed = err->closed };
 	(void) snprintf(message.text, sizeof(message.text), "%.*s", (int) sizeof(message.text) - 1, err->msg);
+	return io_send(sock, &message, sizeof(message), NULL, 0);
+}
+
+int control_answer_reloaded(int sock, bool changed)
+{
+	struct control_message message = { .type = CONTROL_RELOADED, .value = changed };
 	return io_send(sock, &message, sizeof(message), NULL, 0);
 }
 

@@ -4,7 +4,7 @@
  *
  *     hook                                keeper
  *     LISTEN listener                ->       the namespace's; from the hook that started it, while it came up
- *     JOIN id, pidfd, image          ->       same policy? watch the pidfd
+ *     JOIN id, pidfd, image          ->       same policy, perhaps a newer version? watch the pidfd
  *                                    <-   OK, or ERROR
  *     PROBE source port              ->       tells the worker, which acknowledges
  *                                    <-   OK: connect now, from inside the container's namespace
@@ -15,6 +15,8 @@
  *                                    <-   OK
  *     STATUS                         ->
  *                                    <-   STATUS
+ *     RELOAD                         ->       looks at the policy's file now, whatever it knows
+ *                                    <-   RELOADED: what the file says holds, or ERROR: it does not, and why
  *
  * A JOIN whose connection ends before COMMIT is taken back; a keeper left without a container undoes everything and
  * ends.
@@ -41,6 +43,16 @@ enum control_type {
 	CONTROL_READY,
 	CONTROL_ERROR,
 	CONTROL_LISTEN, /* descriptor: the listener; no answer */
+	CONTROL_RELOAD,
+	CONTROL_RELOADED,
+};
+
+/* What of a policy that holds only a new container can have (needs of a status): as bits. */
+enum control_needs {
+	CONTROL_NEEDS_LINK = 1,
+	CONTROL_NEEDS_PROXY = 2,
+	CONTROL_NEEDS_CONNECTIONS = 4, /* limits.connections: more than at first */
+	CONTROL_NEEDS_LOG_BYTES = 8,
 };
 
 /* What a namespace's key looks like in file names: hexadecimal digits of a cookie, netns/netns.h. */
@@ -60,16 +72,23 @@ struct control_status {
 	uint32_t restarts; /* of the worker, ever */
 	uint32_t open;     /* scoreboard.h */
 	uint64_t accepted, allowed, denied, failed, bytes_up, bytes_down, lines_lost;
+	uint64_t policy_version; /* image_fingerprint() */
+	int64_t policy_since;    /* seconds since the epoch */
+	uint32_t reloads;        /* versions of the policy after the first */
+	uint32_t needs;          /* enum control_needs */
+	char reload_error[512];  /* of the newest version, where that is not the one that holds; else empty */
 	uint64_t reasons[REASON_COUNT];
 };
+
+#define CONTROL_TEXT_SIZE 1536 /* nor is a status larger */
 
 struct control_message {
 	uint32_t type;
 	int32_t code;    /* of ERROR: -errno */
-	uint32_t value;  /* of PROBE: the source port */
+	uint32_t value;  /* of PROBE: the source port; of RELOADED: whether the policy is another than before */
 	uint32_t closed; /* of ERROR: struct error's closed */
 	union {
-		char text[512]; /* NUL-terminated: of JOIN and LEAVE the id, of ERROR the message */
+		char text[CONTROL_TEXT_SIZE]; /* NUL-terminated: of JOIN and LEAVE the id, of ERROR the message */
 		struct control_status status;
 	};
 };
@@ -87,6 +106,7 @@ int control_wait_ready(int sock, int timeout_ms, struct error *err);
 int control_commit(int sock, int timeout_ms, struct error *err);
 int control_leave(int sock, const char *id, int timeout_ms, struct error *err);
 int control_status(int sock, int timeout_ms, struct control_status *ret, struct error *err);
+int control_reload(int sock, int timeout_ms, bool *ret_changed, struct error *err);
 
 /*
  * The answering side. control_receive() takes one request and the descriptors that its type has: 0; -ECONNRESET: the
@@ -96,6 +116,7 @@ int control_status(int sock, int timeout_ms, struct control_status *ret, struct 
 int control_receive(int sock, struct control_message *ret, int *fds, size_t *ret_n);
 int control_answer(int sock, enum control_type type);
 int control_answer_error(int sock, const struct error *err);
+int control_answer_reloaded(int sock, bool changed);
 int control_answer_status(int sock, const struct control_status *status);
 
 /* May this be a container's id, and so a file's name? [A-Za-z0-9][A-Za-z0-9_.+-]*, no "..", CONTROL_ID_MAX. */

@@ -12,7 +12,8 @@ static bool absent[KEEPER_FD_END];
 
 static bool may_be_absent(int fd)
 {
-	return fd == KEEPER_FD_LISTENER || fd == KEEPER_FD_RESOLV_CONF || fd == KEEPER_FD_HOSTS || fd == KEEPER_FD_HOME;
+	return fd == KEEPER_FD_LISTENER || fd == KEEPER_FD_RESOLV_CONF || fd == KEEPER_FD_HOSTS || fd == KEEPER_FD_HOME ||
+	       fd == KEEPER_FD_COMPILER;
 }
 
 int inherited_take(struct error *err)

@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "oci/image.h"
+#include "oci/imagefile.h"
 #include "proxy/privilege.h"
 #include "proxy/user.h"
 
@@ -159,12 +159,9 @@ static int attend(pid_t command, const sigset_t *signals)
 
 static int start(const char *port, pid_t *ret_command, sigset_t *ret_signals, struct error *err)
 {
-	const void *map;
 	size_t len;
 	const struct image *image;
-	int r = io_map_sealed(INIT_FD_IMAGE, IMAGE_SIZE_MAX, &map, &len, err);
-	if (r == 0)
-		r = image_check(map, len, &image, err);
+	int r = imagefile_map(INIT_FD_IMAGE, &image, &len, err);
 	if (r < 0)
 		return r;
 

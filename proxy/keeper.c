@@ -24,6 +24,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "oci/imagefile.h"
 #include "proxy/inherited.h"
 #include "proxy/keeping.h"
 #include "proxy/lock.h"
@@ -36,6 +37,8 @@ enum source {
 	SOURCE_CHANNEL,
 	SOURCE_WORKER,
 	SOURCE_EXTERNAL,
+	SOURCE_CHANGE,
+	SOURCE_COMPILER,
 	SOURCE_CONNECTION, /* and all connections behind it, then all containers */
 };
 
@@ -89,6 +92,7 @@ static void on_worker_end(struct keeper *keeper)
 	struct error err;
 	int r = builtin_on_end(&keeper->builtin, &err);
 	server_on_worker_gone(&keeper->server);
+	reloading_on_worker_gone(keeper);
 	if (r == 0)
 		r = start_worker(keeper, &err);
 	if (r < 0)
@@ -112,6 +116,9 @@ static void on_channel(struct keeper *keeper)
 	switch (message.type) {
 	case CHANNEL_READY:
 		keeper->state = CONTROL_STATE_RUNNING;
+		break;
+	case CHANNEL_REVIEWED:
+		reloading_on_review(keeper, message.value);
 		break;
 	case CHANNEL_LOG_FULL:
 		builtin_on_log_full(&keeper->builtin);
@@ -156,6 +163,7 @@ static int poll_timeout(const struct keeper *keeper)
 		next = earlier(next, keeper->external.next_ms);
 	if (may_end(keeper))
 		next = earlier(next, keeper->retry_ms);
+	next = earlier(next, reloading_next_ms(keeper));
 	if (next == INT64_MAX)
 		return -1;
 	int64_t left = next - handle_now_ms();
@@ -170,6 +178,8 @@ static size_t gather(const struct keeper *keeper, struct pollfd *pfds)
 		[SOURCE_CHANNEL] = keeper->builtin.channel,
 		[SOURCE_WORKER] = keeper->builtin.handle.pidfd,
 		[SOURCE_EXTERNAL] = keeper->external.handle.pidfd,
+		[SOURCE_CHANGE] = keeper->reloading.watching.signals,
+		[SOURCE_COMPILER] = keeper->reloading.compiling.answer,
 	};
 	size_t n = 0;
 	for (; n < SOURCE_CONNECTION; n++)
@@ -202,6 +212,12 @@ static void dispatch(struct keeper *keeper, const struct pollfd *pfds, size_t n,
 		case SOURCE_EXTERNAL:
 			if (keeper->external.handle.pidfd == pfds[i].fd)
 				on_external_end(keeper);
+			break;
+		case SOURCE_CHANGE:
+			reloading_on_change(keeper);
+			break;
+		case SOURCE_COMPILER:
+			reloading_on_compiler(keeper);
 			break;
 		default:
 			if (i < first_container)
@@ -243,6 +259,7 @@ static int serve(struct keeper *keeper)
 		dispatch(keeper, pfds, n, n_connections);
 		server_sweep(keeper);
 		look_at_external(keeper);
+		reloading_advance(keeper);
 		server_advance(keeper);
 		int lock = take_lock(keeper);
 		if (lock >= 0)
@@ -265,6 +282,7 @@ static void keeper_end(struct keeper *keeper, int lock)
 {
 	inherited_drop(KEEPER_FD_LISTENER);
 	builtin_stop(&keeper->builtin);
+	compiling_stop(&keeper->reloading.compiling);
 	if (keeper->image && keeper->image->external.port)
 		external_stop(&keeper->external);
 	unlink_named(keeper->key, "sock");
@@ -291,18 +309,17 @@ static void raise_descriptors(void)
 	(void) setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int set_up(struct keeper *keeper, struct error *err)
+static int set_up(struct keeper *keeper, const char *stamp, const char *on_failure, struct error *err)
 {
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set(err, errno, "not dumpable");
 	raise_descriptors();
 
-	const void *map;
-	int r = io_map_sealed(KEEPER_FD_IMAGE, IMAGE_SIZE_MAX, &map, &keeper->image_len, err);
-	if (r == 0)
-		r = image_check(map, keeper->image_len, &keeper->image, err);
+	size_t len;
+	int r = imagefile_map(KEEPER_FD_IMAGE, &keeper->image, &len, err);
 	if (r < 0)
-		return error_wrap(err, "policy image");
+		return r;
+	reloading_init(keeper, stamp, on_failure);
 
 	uint64_t keep = PRIVILEGE_BIT(CAP_SETUID) | PRIVILEGE_BIT(CAP_SETGID) | PRIVILEGE_BIT(CAP_SYS_CHROOT) |
 			PRIVILEGE_BIT(CAP_KILL);
@@ -318,6 +335,7 @@ int keeper_main(int argc, char **argv)
 		.builtin = BUILTIN_INIT,
 		.external = EXTERNAL_INIT,
 		.containers = { .run = KEEPER_FD_RUN },
+		.reloading = { .watching = WATCHING_INIT, .compiling = COMPILING_INIT, .due_ms = INT64_MAX },
 	};
 	struct error err;
 
@@ -325,8 +343,8 @@ int keeper_main(int argc, char **argv)
 	(void) signal(SIGXFSZ, SIG_IGN);
 	(void) signal(SIGPIPE, SIG_IGN);
 	log_open("oci-egress-keeper");
-	if (argc != 2 || !key_valid(argv[0]) || !control_id_valid(argv[1])) {
-		log_error("keeper: two arguments, the namespace's key and a container's id");
+	if (argc != 4 || !key_valid(argv[0]) || !control_id_valid(argv[1])) {
+		log_error("keeper: expected KEY ID STAMP ON_FAILURE");
 		return 1;
 	}
 	if (inherited_take(&err) < 0) {
@@ -336,7 +354,7 @@ int keeper_main(int argc, char **argv)
 	keeper.key = argv[0];
 	server_add(&keeper.server, fcntl(KEEPER_FD_HOOK, F_DUPFD_CLOEXEC, KEEPER_FD_END), true);
 	inherited_drop(KEEPER_FD_HOOK);
-	if (set_up(&keeper, &err) < 0)
+	if (set_up(&keeper, argv[2], argv[3], &err) < 0)
 		keeper_fail(&keeper, &err);
 	else
 		keeper_begin(&keeper, argv[1]);

@@ -4,9 +4,10 @@
  * watches each container's init; ends at once when the last has ended, and takes everything with it. Started by the
  * hook, before it makes the link, so that the two come up together:
  *
- *     oci-egress-keeper keeper KEY ID
+ *     oci-egress-keeper keeper KEY ID STAMP ON_FAILURE
  *
- * ID is the container it is started for, after which the log is named. It has the descriptors below, as root of the
+ * ID is the container it is started for, after which the log is named; STAMP that of the policy file when its image was
+ * made (oci/stamp.h), ON_FAILURE the host's "open" or "closed". It has the descriptors below, as root of the
  * hook's user namespace, in the host's network namespace. The listener follows over the first connection, the hook's
  * (CONTROL_LISTEN); there it also says when it has failed to start (CONTROL_ERROR in answer to JOIN or PROBE).
  */
@@ -18,12 +19,13 @@ enum keeper_fd {
 	KEEPER_FD_HOOK,         /* the hook's end of a first, already connected control connection */
 	KEEPER_FD_RUN,          /* the run directory */
 	KEEPER_FD_LOG_DIR,      /* the log directory */
-	KEEPER_FD_IMAGE,        /* sealed memfd, oci/image.h */
+	KEEPER_FD_IMAGE,        /* oci/imagefile.h; the newest one, after a reload */
 	KEEPER_FD_RESOLV_CONF,  /* memfd, or closed where the host has none */
 	KEEPER_FD_HOSTS,        /* memfd, or closed */
 	KEEPER_FD_ROOT,         /* an empty directory that has no name any more */
 	KEEPER_FD_PROGRAM,      /* O_PATH: the keeper's own executable, for the worker */
 	KEEPER_FD_HOME,         /* the external proxy's HOME; closed where the image has none */
+	KEEPER_FD_COMPILER,     /* O_PATH: oci-egress, to compile a changed policy; closed: it is not followed */
 	KEEPER_FD_END,
 };
 

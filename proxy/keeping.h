@@ -11,6 +11,7 @@
 #include "proxy/containers.h"
 #include "proxy/control.h"
 #include "proxy/external.h"
+#include "proxy/reloading.h"
 
 #define SERVER_CONNECTIONS_MAX 64
 
@@ -24,6 +25,13 @@ enum probe {
 	PROBE_ASKED,
 };
 
+/* A connection that waits for a reload: NONE -> ASKED -> RUNNING, when the look begins that is to answer it -> NONE */
+enum reload {
+	RELOAD_NONE,
+	RELOAD_ASKED,
+	RELOAD_RUNNING,
+};
+
 struct connection {
 	int fd;
 	uint32_t serial; /* from 1, never used twice: who owns a container */
@@ -34,6 +42,7 @@ struct connection {
 	bool told;
 	uint16_t port;
 	int64_t end_ms; /* of the probe */
+	enum reload reload;
 };
 
 struct server {
@@ -45,16 +54,16 @@ struct server {
 struct keeper {
 	const char *key;
 	const struct image *image; /* NULL: what the hook gave was none */
-	size_t image_len;
 	enum control_state state;
 	struct error failure; /* of CONTROL_STATE_FAILED */
 	bool joined;          /* the first JOIN has come */
 	bool hook_gone;
-	bool pruned;
+	bool settled;     /* a container is committed, and what can wait for that is done */
 	int64_t retry_ms; /* when to try for the lock again */
 	struct builtin builtin;
 	struct external external;
 	struct containers containers;
+	struct reloading reloading;
 	struct server server;
 };
 
@@ -72,6 +81,11 @@ void server_on_worker(struct keeper *keeper, const struct channel_message *messa
 void server_on_worker_gone(struct server *server);
 void server_on_failure(struct keeper *keeper);
 void server_advance(struct keeper *keeper);
+
+/* server.c: whoever has asked for a reload waits for the look that begins; that look's end answers. */
+void server_on_look(struct keeper *keeper);
+bool server_awaits_reload(const struct server *server);
+void server_on_reload(struct keeper *keeper, bool changed);
 
 /* When the next probe expires; INT64_MAX: none does. */
 int64_t server_next_ms(const struct server *server);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "oci/imagefile.h"
 #include "proxy/inherited.h"
 #include "proxy/keeping.h"
 
@@ -59,22 +60,37 @@ static void answer_failure(struct keeper *keeper, struct connection *connection)
 	answer_error(connection, &err);
 }
 
-static int compare_image(const struct keeper *keeper, int fd, struct error *err)
+/* Is it the policy that holds, or another version of it, which holds from now on? */
+static int take_image(struct keeper *keeper, const struct image *image, size_t len, int *fd, struct error *err)
 {
-	const void *map;
-	size_t len;
-	int r = io_map_sealed(fd, IMAGE_SIZE_MAX, &map, &len, err);
-	if (r < 0)
-		return error_wrap(err, "policy image");
-	bool equal = len == keeper->image_len && memcmp(map, keeper->image, len) == 0;
-	(void) munmap((void *) (uintptr_t) map, len);
-	if (equal)
+	const struct image *ours = keeper->image;
+	if (image_fingerprint(image) == image_fingerprint(ours))
 		return 0;
-	(void) error_say(err, EEXIST, "another policy holds for this network namespace already");
-	return error_close(err);
+	if (strcmp(image_string(image, image->name), image_string(ours, ours->name)) != 0 ||
+		strcmp(image_string(image, image->file), image_string(ours, ours->file)) != 0)
+		return error_say(err, EEXIST, "another policy holds for this network namespace already");
+	int r = reloading_offer(keeper, image, len, *fd, err);
+	if (r < 0)
+		return r;
+	*fd = -1;
+	reloading_ask(keeper); /* the hook may have read the file before we did */
+	return 0;
 }
 
-static int join(struct keeper *keeper, const struct connection *connection, const char *id, int *pidfd, int image,
+static int compare_image(struct keeper *keeper, int *fd, struct error *err)
+{
+	const struct image *image;
+	size_t len;
+	int r = imagefile_map(*fd, &image, &len, err);
+	if (r < 0)
+		return r;
+	r = take_image(keeper, image, len, fd, err);
+	if (*fd >= 0)
+		(void) munmap((void *) (uintptr_t) image, len);
+	return r < 0 ? error_close(err) : 0;
+}
+
+static int join(struct keeper *keeper, const struct connection *connection, const char *id, int *pidfd, int *image,
 	struct error *err)
 {
 	int r = compare_image(keeper, image, err);
@@ -91,7 +107,7 @@ static void on_join(struct keeper *keeper, struct connection *connection, const 
 	struct error err;
 	if (keeper->state == CONTROL_STATE_FAILED) {
 		answer_failure(keeper, connection);
-	} else if (join(keeper, connection, id, &pidfd, image, &err) < 0) {
+	} else if (join(keeper, connection, id, &pidfd, &image, &err) < 0) {
 		answer_error(connection, &err);
 	} else {
 		answer(connection, CONTROL_OK);
@@ -100,7 +116,8 @@ static void on_join(struct keeper *keeper, struct connection *connection, const 
 	}
 	if (pidfd >= 0)
 		close(pidfd);
-	close(image);
+	if (image >= 0)
+		close(image);
 }
 
 /* Once, from the hook that the keeper was born with: it has made the link. */
@@ -125,11 +142,22 @@ static void on_probe(struct keeper *keeper, struct connection *connection, uint1
 	connection->end_ms = handle_now_ms() + keeper->image->startup_timeout_ms + PROBE_GRACE_MS;
 }
 
+static void on_reload(struct keeper *keeper, struct connection *connection)
+{
+	if (keeper->state == CONTROL_STATE_FAILED) {
+		answer_failure(keeper, connection);
+		return;
+	}
+	connection->reload = RELOAD_ASKED;
+	reloading_ask(keeper);
+}
+
 static void on_status(const struct keeper *keeper, struct connection *connection)
 {
 	struct control_status status = { .state = keeper->state, .containers = (uint32_t) keeper->containers.n };
 	status.external_pid = (int32_t) keeper->external.handle.pid;
 	builtin_status(&keeper->builtin, &status);
+	reloading_status(keeper, &status);
 	if (control_answer_status(connection->fd, &status) < 0)
 		connection->closing = true;
 }
@@ -145,9 +173,11 @@ static void on_commit(struct keeper *keeper, struct connection *connection)
 		return;
 	}
 	answer(connection, CONTROL_OK);
-	if (!keeper->pruned) /* once in a keeper's life, and now: nobody waits for it */
+	if (!keeper->settled) { /* once in a keeper's life, and now: nobody waits for it */
 		logfile_prune(KEEPER_FD_LOG_DIR, LOGFILE_TOTAL_MAX);
-	keeper->pruned = true;
+		reloading_begin(keeper);
+	}
+	keeper->settled = true;
 }
 
 void server_on_readable(struct keeper *keeper, struct connection *connection)
@@ -180,8 +210,12 @@ void server_on_readable(struct keeper *keeper, struct connection *connection)
 	case CONTROL_STATUS:
 		on_status(keeper, connection);
 		break;
+	case CONTROL_RELOAD:
+		on_reload(keeper, connection);
+		break;
 	case CONTROL_OK:
 	case CONTROL_READY:
+	case CONTROL_RELOADED:
 	case CONTROL_ERROR:
 		connection->closing = true; /* control_receive() lets none through */
 		break;
@@ -240,10 +274,43 @@ void server_on_failure(struct keeper *keeper)
 {
 	struct server *server = &keeper->server;
 	for (size_t i = 0; i < server->n; i++) {
-		if (server->v[i].probe == PROBE_NONE)
+		if (server->v[i].probe == PROBE_NONE && server->v[i].reload == RELOAD_NONE)
 			continue;
 		server->v[i].probe = PROBE_NONE;
+		server->v[i].reload = RELOAD_NONE;
 		answer_failure(keeper, &server->v[i]);
+	}
+}
+
+void server_on_look(struct keeper *keeper)
+{
+	struct server *server = &keeper->server;
+	for (size_t i = 0; i < server->n; i++)
+		if (server->v[i].reload == RELOAD_ASKED)
+			server->v[i].reload = RELOAD_RUNNING;
+}
+
+bool server_awaits_reload(const struct server *server)
+{
+	for (size_t i = 0; i < server->n; i++)
+		if (server->v[i].reload == RELOAD_RUNNING)
+			return true;
+	return false;
+}
+
+void server_on_reload(struct keeper *keeper, bool changed)
+{
+	const struct error *failure = &keeper->reloading.failure;
+	struct server *server = &keeper->server;
+	for (size_t i = 0; i < server->n; i++) {
+		struct connection *connection = &server->v[i];
+		if (connection->reload != RELOAD_RUNNING)
+			continue;
+		connection->reload = RELOAD_NONE;
+		if (failure->code != 0)
+			answer_error(connection, failure);
+		else if (control_answer_reloaded(connection->fd, changed) < 0)
+			connection->closing = true;
 	}
 }
 

@@ -17,8 +17,9 @@ import unittest
 
 WAIT = 20
 STATUS = 5  # proxy/control.h
-MESSAGE = struct.Struct('=IiII512s')
+MESSAGE = struct.Struct('=IiII1536s')
 STATUS_FIELDS = struct.Struct('=IIiiII7Q')
+POLICY_FIELDS = struct.Struct('=QqII512s')  # version, since, reloads, needs, error; behind them the reasons
 STARTING, RUNNING, FAILED = range(1, 4)
 
 NOT_LISTED = ('not-listed: The policy of this container does not list this host. There is no other way out: trying '
@@ -110,13 +111,13 @@ class Check(Command):
 class Keeper(threading.Thread):
     """Answers one question, on the control socket of a namespace."""
 
-    def __init__(self, path, *fields):
+    def __init__(self, path, *fields, policy=(0, 0, 0, 0, b'')):
         super().__init__(daemon=True)
         self.path = path
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.bind(path)
         self.sock.listen(8)
-        self.answer = MESSAGE.pack(STATUS, 0, 0, 0, STATUS_FIELDS.pack(*fields[:13]) +
+        self.answer = MESSAGE.pack(STATUS, 0, 0, 0, STATUS_FIELDS.pack(*fields[:13]) + POLICY_FIELDS.pack(*policy) +
                                    struct.pack(f'={len(fields) - 13}Q', *fields[13:]))
         self.start()
 

@@ -2,6 +2,7 @@
 """A keeper without a hook: the descriptors of proxy/keeper.h, a listener on the loopback of a network namespace of the
 test's own, sleeping children as containers' inits."""
 
+import atexit
 import ctypes
 import fcntl
 import json
@@ -17,28 +18,45 @@ import tempfile
 import time
 import unittest
 
-JOIN, PROBE, COMMIT, LEAVE, STATUS, OK, READY, ERROR, LISTEN = range(1, 10)
+JOIN, PROBE, COMMIT, LEAVE, STATUS, OK, READY, ERROR, LISTEN, RELOAD, RELOADED = range(1, 12)
 STARTING, RUNNING, FAILED = range(1, 4)
-MESSAGE = struct.Struct("=IiII512s")
-STATUS_FIELDS = struct.Struct("=IIiiII7Q")
+MESSAGE = struct.Struct("=IiII1536s")
+STATUS_FIELDS = struct.Struct("=IIiiII7QQqII512s")
 STATUS_NAMES = ("state containers worker_pid external_pid restarts open accepted allowed denied failed bytes_up "
-                "bytes_down lines_lost").split()
+                "bytes_down lines_lost version version_since reloads needs reload_error").split()
 TIMEOUT = 10
 CLONE_NEWNET = 0x40000000
+CLONE_NEWNS = 0x00020000
+RESOLV_CONF = "nameserver 127.0.0.1\n"
 
-PROGRAM = COMPILE = None
+PROGRAM = COMPILE = OCI_EGRESS = None
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main():
     """Called by each test file: takes the programs off the command line and a network namespace of its own."""
-    global PROGRAM, COMPILE
-    PROGRAM, COMPILE = (os.path.abspath(p) for p in sys.argv[1:3])
-    del sys.argv[1:3]
-    if libc.unshare(CLONE_NEWNET) != 0:
+    global PROGRAM, COMPILE, OCI_EGRESS
+    PROGRAM, COMPILE, OCI_EGRESS = (os.path.abspath(p) for p in sys.argv[1:4])
+    del sys.argv[1:4]
+    if libc.unshare(CLONE_NEWNET | CLONE_NEWNS) != 0:
         sys.exit("unshare: " + os.strerror(ctypes.get_errno()))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    own_etc()
     unittest.main(verbosity=2)
+
+
+def own_etc():
+    """A directory of the test's own for /etc: keepers follow what is in it."""
+    etc = tempfile.mkdtemp(prefix="oci-egress-etc-")
+    atexit.register(shutil.rmtree, etc)
+    os.chmod(etc, 0o755)
+    for name in ("passwd", "group", "nsswitch.conf", "ld.so.cache", "localtime"):
+        if os.path.exists("/etc/" + name):
+            shutil.copy("/etc/" + name, etc)
+    with open(os.path.join(etc, "resolv.conf"), "w") as file:
+        file.write(RESOLV_CONF)
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["mount", "--bind", etc, "/etc"], check=True)
 
 
 def until(condition, what, timeout=TIMEOUT):
@@ -82,7 +100,7 @@ class Control:
         data = self.sock.recv(4096)
         if not data:
             raise ConnectionResetError("the keeper has ended")
-        got, code, _, closed, text = MESSAGE.unpack(data)
+        got, code, self.value, closed, text = MESSAGE.unpack(data)
         if got == ERROR:
             raise ControlError(code, bool(closed), text.split(b"\0")[0].decode())
         assert got == kind, (got, kind)
@@ -114,6 +132,12 @@ class Control:
         text = self.receive(STATUS)
         return dict(zip(STATUS_NAMES, STATUS_FIELDS.unpack(text[:STATUS_FIELDS.size])))
 
+    def reload(self):
+        """Returns whether the policy is another than before."""
+        self.send(RELOAD)
+        self.receive(RELOADED)
+        return bool(self.value)
+
     def close(self):
         self.sock.close()
 
@@ -144,13 +168,16 @@ def memfd(name, data):
 
 
 class Keeper:
-    def __init__(self, policy, key="4711", home=False, before=None):
+    def __init__(self, policy, key="4711", home=False, before=None, shared=None):
         self.key = key
         self.dir = tempfile.mkdtemp(prefix="oci-egress-keeper-")
         os.chmod(self.dir, 0o755)
         self.run, self.log, self.home = (os.path.join(self.dir, d) for d in ("run", "log", "home"))
-        for path in (self.run, self.log, self.home):
-            os.mkdir(path, 0o700)
+        self.policies = os.path.join(self.dir, "policies")
+        if shared:  # another keeper of the same host
+            self.run, self.policies = shared.run, shared.policies
+        for path in (self.run, self.log, self.home, self.policies):
+            os.makedirs(path, 0o700, exist_ok=True)
         self.image = self.compile(policy)
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -166,10 +193,22 @@ class Keeper:
             before(self)
         self.start(home)
 
+    def write(self, policy, name="test"):
+        """Replaces the policy's file. What is no text already becomes JSON."""
+        path = os.path.join(self.policies, name + ".json")
+        with open(path + ".new", "w") as file:
+            file.write(policy if isinstance(policy, str) else json.dumps(policy))
+        os.chmod(path + ".new", 0o600)
+        os.rename(path + ".new", path)
+        return path
+
+    def stamp(self, name="test"):
+        """oci/stamp.h"""
+        st = os.stat(os.path.join(self.policies, name + ".json"))
+        return "-".join("%x" % n for n in (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns))
+
     def compile(self, policy, name="test"):
-        path = os.path.join(self.dir, "policy.json")
-        with open(path, "w") as file:
-            json.dump(policy, file)
+        path = self.write(policy, name)
         out = subprocess.run([COMPILE, path, name], stdout=subprocess.PIPE, check=True).stdout
         return memfd("image", out)
 
@@ -192,14 +231,15 @@ class Keeper:
         opened = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (self.run, self.log, root)]
         os.rmdir(root)
         program = os.open(PROGRAM, os.O_PATH)
-        resolv = memfd("resolv.conf", b"nameserver 127.0.0.1\n")
+        compiler = os.open(OCI_EGRESS, os.O_PATH)
+        resolv = memfd("resolv.conf", RESOLV_CONF.encode())
         home_fd = None
         if home:
             os.chmod(self.home, 0o755)
             shutil.chown(self.home, "nobody")
             home_fd = os.open(self.home, os.O_PATH | os.O_DIRECTORY)
         fds = [None, control.fileno(), theirs.fileno(), opened[0], opened[1], self.image, resolv,
-               None, opened[2], program, home_fd]
+               None, opened[2], program, home_fd, compiler]
 
         high = [None if fd is None else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in fds]
         null = os.open("/dev/null", os.O_RDWR)
@@ -209,10 +249,11 @@ class Keeper:
         for i, fd in enumerate(high):  # POSIX_SPAWN_CLOSE of a number that is not open fails
             if fd is None:
                 actions.insert(2, (os.POSIX_SPAWN_DUP2, null, 3 + i))
-        self.pid = os.posix_spawn(PROGRAM, ["oci-egress-keeper", "keeper", self.key, "c1"], {}, file_actions=actions,
+        self.pid = os.posix_spawn(PROGRAM, ["oci-egress-keeper", "keeper", self.key, "c1", self.stamp(),
+                                            "closed"], {}, file_actions=actions,
                                   setsigdef=[signal.SIGPIPE, signal.SIGXFSZ])  # Python ignores them
         self.pidfd = os.pidfd_open(self.pid)
-        for fd in [fd for fd in high if fd is not None] + opened + [program, resolv, null]:
+        for fd in [fd for fd in high if fd is not None] + opened + [program, compiler, resolv, null]:
             os.close(fd)
         if home_fd is not None:
             os.close(home_fd)

@@ -76,7 +76,7 @@ class Life(KeeperTest):
     def test_another_policy(self):
         keeper = self.keeper()
         keeper.begin()
-        other = keeper.compile({"allow": ["other.example"]})
+        other = keeper.compile({"allow": ["other.example"]}, "other")
         control = keeper.connect()
         with self.assertRaises(ControlError) as caught:
             control.join(keeper.container("c2"), other)

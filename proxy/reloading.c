@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/reloading.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "oci/imagefile.h"
+#include "proxy/hostsfile.h"
+#include "proxy/inherited.h"
+#include "proxy/keeping.h"
+#include "proxy/resolvconf.h"
+
+/* A file that is being written is left alone until nothing has come for a moment, and for so long at most. */
+#define SETTLE_MS 50
+#define SETTLE_MAX_MS 500
+
+/* What a worker has for a review: it is a moment's work, even of a hundred thousand connections. */
+#define REVIEW_TIMEOUT_MS 10000
+
+#define TRIES_MAX 5
+
+_Static_assert(SETTLE_MS > STAMP_SETTLED_MS, "a version that is compiled has settled");
+
+static bool is_busy(const struct reloading *reloading)
+{
+	return reloading->compiling.answer >= 0 || reloading->offered;
+}
+
+/* FNV-1a: what the external proxy was started by. */
+static uint64_t digest_external(const struct image *image)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	const struct image_text *argv = image_records(image, image->external.argv);
+	for (uint32_t i = 0; i <= image->external.argv.count; i++) {
+		struct image_text text = i < image->external.argv.count ? argv[i] : image->external.user;
+		for (uint32_t at = 0; at <= text.len; at++)
+			hash = (hash ^ (unsigned char) image_string(image, text)[at]) * UINT64_C(0x100000001b3);
+	}
+	return hash ^ image->external.port ^ (uint64_t) image->proxy << 32;
+}
+
+void reloading_init(struct keeper *keeper, const char *stamp, const char *on_failure)
+{
+	struct reloading *reloading = &keeper->reloading;
+	*reloading = (struct reloading){
+		.on_failure = on_failure,
+		.names = {
+			{ "/etc/resolv.conf", KEEPER_FD_RESOLV_CONF, CHANNEL_RESOLV_CONF, RESOLVCONF_SIZE_MAX, "" },
+			{ "/etc/hosts", KEEPER_FD_HOSTS, CHANNEL_HOSTS, HOSTSFILE_SIZE_MAX, "" },
+		},
+		.watching = WATCHING_INIT,
+		.compiling = COMPILING_INIT,
+		.due_ms = INT64_MAX,
+		.offered_fd = -1,
+		.link = keeper->image->link,
+		.external = digest_external(keeper->image),
+		.since = (int64_t) time(NULL),
+	};
+	(void) snprintf(reloading->stamp, sizeof(reloading->stamp), "%s", stamp);
+}
+
+static const char *policy_file(const struct keeper *keeper)
+{
+	return image_string(keeper->image, keeper->image->file);
+}
+
+void reloading_begin(struct keeper *keeper)
+{
+	struct reloading *reloading = &keeper->reloading;
+	struct watching *watching = &reloading->watching;
+	struct error err;
+	int r = watching_open(watching, &err);
+	if (r == 0)
+		r = watching_add(watching, policy_file(keeper), 2, &err);
+	for (size_t i = 0; i < ARRAY_SIZE(reloading->names) && r == 0; i++)
+		r = watching_add(watching, reloading->names[i].path, 1, &err);
+	if (r < 0)
+		log_warning(
+			"network namespace %s: changes are seen by oci-egress reload alone: %s", keeper->key, err.msg);
+	reloading->due_ms = handle_now_ms();
+}
+
+void reloading_ask(struct keeper *keeper)
+{
+	keeper->reloading.due_ms = handle_now_ms();
+}
+
+void reloading_on_change(struct keeper *keeper)
+{
+	struct reloading *reloading = &keeper->reloading;
+	int64_t now = handle_now_ms();
+	watching_take(&reloading->watching);
+	if (reloading->first_ms == 0)
+		reloading->first_ms = now;
+	int64_t latest = reloading->first_ms + SETTLE_MAX_MS;
+	reloading->due_ms = now + SETTLE_MS < latest ? now + SETTLE_MS : latest;
+}
+
+static void fail(struct keeper *keeper, const struct error *err)
+{
+	struct reloading *reloading = &keeper->reloading;
+	reloading->failure = *err;
+	log_warning("network namespace %s: policy %s stays as it was: %s", keeper->key,
+		image_string(keeper->image, keeper->image->name), err->msg);
+	builtin_log_policy(&keeper->builtin, 0, err->msg);
+	server_on_reload(keeper, false);
+}
+
+static void settle(struct keeper *keeper, bool changed)
+{
+	keeper->reloading.failure = (struct error){ 0 };
+	server_on_reload(keeper, changed);
+}
+
+/* -- the names -- */
+
+static void look_at_names(struct keeper *keeper, struct names_file *file)
+{
+	struct error err;
+	size_t len = 0;
+	int r = names_look(file, &len, &err);
+	if (r > 0)
+		r = builtin_tell(&keeper->builtin, file->type, inherited_fd(file->fd), (uint32_t) len);
+	else if (r < 0)
+		log_warning("network namespace %s: %s; the one before goes on", keeper->key, err.msg);
+	if (r == -EAGAIN)
+		builtin_kill(&keeper->builtin); /* it does not read: the next one is started with it */
+}
+
+/* -- the policy -- */
+
+static void look(struct keeper *keeper)
+{
+	struct reloading *reloading = &keeper->reloading;
+	char stamp[STAMP_SIZE];
+	struct error err;
+
+	reloading->due_ms = INT64_MAX;
+	reloading->first_ms = 0;
+	server_on_look(keeper);
+	for (size_t i = 0; i < ARRAY_SIZE(reloading->names); i++)
+		look_at_names(keeper, &reloading->names[i]);
+
+	stamp_path(policy_file(keeper), stamp);
+	bool is_new = strcmp(stamp, reloading->stamp) != 0;
+	bool again = reloading->failure.code != 0 && server_awaits_reload(&keeper->server);
+	if (!is_new && !again) {
+		server_on_reload(keeper, false);
+		return;
+	}
+	memcpy(reloading->stamp, stamp, sizeof(stamp));
+	int r = inherited_fd(KEEPER_FD_COMPILER);
+	if (strcmp(stamp, STAMP_NONE) == 0)
+		r = error_say(&err, ENOENT, "%s: is gone", policy_file(keeper));
+	else if (r < 0)
+		r = error_say(&err, ENOENT, "there is no oci-egress to compile it");
+	else
+		r = compiling_start(
+			&reloading->compiling, r, KEEPER_FD_RUN, keeper->image, reloading->on_failure, &err);
+	if (r < 0)
+		fail(keeper, &err);
+}
+
+static uint32_t needs(const struct keeper *keeper)
+{
+	const struct reloading *reloading = &keeper->reloading;
+	const struct image *image = keeper->image;
+	uint32_t bits = 0;
+	if (image->link != reloading->link)
+		bits |= CONTROL_NEEDS_LINK;
+	if (digest_external(image) != reloading->external)
+		bits |= CONTROL_NEEDS_PROXY;
+	if (image->limits.connections > keeper->builtin.n_slots)
+		bits |= CONTROL_NEEDS_CONNECTIONS;
+	if (image->limits.log_bytes > keeper->builtin.log_bytes)
+		bits |= CONTROL_NEEDS_LOG_BYTES;
+	return bits;
+}
+
+static void adopt(struct keeper *keeper, uint32_t ended)
+{
+	struct reloading *reloading = &keeper->reloading;
+	const struct image *before = keeper->image;
+	int r = inherited_put(KEEPER_FD_IMAGE, reloading->offered_fd);
+	if (r < 0) /* else the next worker would have the version before */
+		log_error("network namespace %s: keep the new policy: %s", keeper->key, strerror(-r));
+	close(reloading->offered_fd);
+	reloading->offered_fd = -1;
+
+	keeper->image = reloading->offered;
+	builtin_follow(&keeper->builtin, keeper->image);
+	reloading->offered = NULL;
+	reloading->reviews = 0;
+	reloading->needs = needs(keeper);
+	reloading->count++;
+	reloading->since = (int64_t) time(NULL);
+	if (before != keeper->external.image)
+		(void) munmap((void *) (uintptr_t) before, before->size);
+	builtin_log_policy(&keeper->builtin, ended, NULL);
+	settle(keeper, true);
+}
+
+/* One that is offered already is overtaken. */
+static void withdraw(struct reloading *reloading)
+{
+	if (!reloading->offered)
+		return;
+	(void) munmap((void *) (uintptr_t) reloading->offered, reloading->offered_len);
+	close(reloading->offered_fd);
+	reloading->offered = NULL;
+	reloading->offered_fd = -1;
+}
+
+int reloading_offer(struct keeper *keeper, const struct image *image, size_t len, int fd, struct error *err)
+{
+	struct reloading *reloading = &keeper->reloading;
+	if (image->proxy != keeper->image->proxy)
+		return error_say(err, EEXIST,
+			"%s: proxy: was changed between builtin and external, which needs a new container (network "
+			"namespace)",
+			policy_file(keeper));
+	int r = builtin_tell(&keeper->builtin, CHANNEL_POLICY, fd, image->size);
+	if (r < 0)
+		builtin_kill(&keeper->builtin);
+	withdraw(reloading);
+	reloading->offered = image;
+	reloading->offered_len = len;
+	reloading->offered_fd = fd;
+	reloading->offered_end_ms = handle_now_ms() + REVIEW_TIMEOUT_MS;
+	reloading->reviews += r > 0;
+	if (r == 0)
+		adopt(keeper, 0);
+	return 0;
+}
+
+static int open_image(const char *name, int *ret_fd, const struct image **ret, size_t *ret_len, struct error *err)
+{
+	char path[NAME_MAX + 1];
+	(void) snprintf(path, sizeof(path), "images/%s", name);
+	_cleanup_close_ int fd = -1;
+	int r = imagefile_open(KEEPER_FD_RUN, path, path, &fd, err);
+	if (r == 0)
+		r = imagefile_map(fd, ret, ret_len, err);
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int take_compiled(struct keeper *keeper, const char *name, struct error *err)
+{
+	const struct image *image;
+	size_t len;
+	_cleanup_close_ int fd = -1;
+	int r = open_image(name, &fd, &image, &len, err);
+	if (r < 0)
+		return r;
+	bool same = image_fingerprint(image) == image_fingerprint(keeper->image);
+	if (!same)
+		r = reloading_offer(keeper, image, len, fd, err);
+	if (!same && r == 0) {
+		(void) TAKE_FD(fd);
+		return 0;
+	}
+	(void) munmap((void *) (uintptr_t) image, len);
+	if (r == 0)
+		settle(keeper, false);
+	return r;
+}
+
+void reloading_on_compiler(struct keeper *keeper)
+{
+	struct reloading *reloading = &keeper->reloading;
+	const char *name;
+	struct error err;
+	if (reloading->compiling.answer < 0)
+		return;
+	int r = compiling_look(&reloading->compiling, &name, &err);
+	if (r == 0)
+		return;
+	if (r > 0)
+		r = take_compiled(keeper, name, &err);
+	if (r == -ENOENT && ++reloading->tries < TRIES_MAX) {
+		reloading->stamp[0] = '\0'; /* a newer version has taken its place in between */
+		reloading->due_ms = handle_now_ms();
+		return;
+	}
+	reloading->tries = 0;
+	if (r < 0)
+		fail(keeper, &err);
+}
+
+void reloading_on_review(struct keeper *keeper, uint32_t ended)
+{
+	struct reloading *reloading = &keeper->reloading;
+	if (reloading->offered && reloading->reviews > 0 && --reloading->reviews == 0)
+		adopt(keeper, ended);
+}
+
+void reloading_on_worker_gone(struct keeper *keeper)
+{
+	if (keeper->reloading.offered)
+		adopt(keeper, 0);
+}
+
+void reloading_advance(struct keeper *keeper)
+{
+	struct reloading *reloading = &keeper->reloading;
+	int64_t now = handle_now_ms();
+	if (reloading->compiling.answer >= 0 && now >= reloading->compiling.end_ms)
+		reloading_on_compiler(keeper);
+	if (reloading->offered && now >= reloading->offered_end_ms) {
+		reloading->offered_end_ms = INT64_MAX;
+		builtin_kill(&keeper->builtin);
+	}
+	if (keeper->state != CONTROL_STATE_FAILED && !is_busy(reloading) && now >= reloading->due_ms)
+		look(keeper);
+}
+
+int64_t reloading_next_ms(const struct keeper *keeper)
+{
+	const struct reloading *reloading = &keeper->reloading;
+	if (reloading->compiling.answer >= 0)
+		return reloading->compiling.end_ms;
+	if (reloading->offered)
+		return reloading->offered_end_ms;
+	return keeper->state == CONTROL_STATE_FAILED ? INT64_MAX : reloading->due_ms;
+}
+
+void reloading_status(const struct keeper *keeper, struct control_status *status)
+{
+	const struct reloading *reloading = &keeper->reloading;
+	if (!keeper->image)
+		return;
+	status->policy_version = image_fingerprint(keeper->image);
+	status->policy_since = reloading->since;
+	status->reloads = reloading->count;
+	status->needs = reloading->needs;
+	if (reloading->failure.code != 0)
+		(void) snprintf(status->reload_error, sizeof(status->reload_error), "%.*s",
+			(int) sizeof(status->reload_error) - 1, reloading->failure.msg);
+}

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A keeper that follows its policy's file, and the host's resolv.conf and hosts."""
+
+import glob
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harness
+from harness import ControlError, KeeperTest, until
+
+LOOPBACK = {"networks": ["127.0.0.0/8"]}
+
+
+def connect(host, port):
+    return ("CONNECT %s:%d HTTP/1.1\r\nHost: %s:%d\r\n\r\n" % (host, port, host, port)).encode()
+
+
+def head(sock):
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        more = sock.recv(4096)
+        if not more:
+            break
+        answer += more
+    return answer
+
+
+class Origin:
+    """Echoes, on 127.0.0.1."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def serve(self, sock):
+        with sock:
+            try:
+                while data := sock.recv(65536):
+                    sock.sendall(data)
+            except OSError:
+                pass
+
+    def run(self):
+        while True:
+            try:
+                sock = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join()
+
+
+class Reload(KeeperTest):
+    policy = {"allow": ["one.example"]}
+
+    def setUp(self):
+        self.origin = Origin()
+        self.addCleanup(self.origin.close)
+        self.write_hosts("127.0.0.1 one.example two.example\n")
+
+    def write_hosts(self, text):
+        with open("/etc/hosts.new", "w") as file:
+            file.write(text)
+        os.rename("/etc/hosts.new", "/etc/hosts")
+
+    def rules(self, *names, **more):
+        return {"allow": ["%s:%d" % (name, self.origin.port) for name in names], "sni": "off", **LOOPBACK, **more}
+
+    def begin(self, policy):
+        keeper = self.keeper(policy)
+        keeper.begin()
+        self.reload(keeper)  # it has looked at hosts
+        return keeper
+
+    def reload(self, keeper):
+        control = keeper.connect()
+        try:
+            return control.reload()
+        finally:
+            control.close()
+
+    def answer(self, keeper, name):
+        return keeper.ask(connect(name, self.origin.port)).split(b" ")[1]
+
+    def tunnel(self, keeper, name):
+        sock = socket.create_connection(keeper.address, timeout=harness.TIMEOUT)
+        self.addCleanup(sock.close)
+        sock.sendall(connect(name, self.origin.port))
+        self.assertIn(b" 200 ", head(sock))
+        self.echo(sock)
+        return sock
+
+    def echo(self, sock):
+        sock.sendall(b"ping")
+        self.assertEqual(sock.recv(4, socket.MSG_WAITALL), b"ping")
+
+    def lines(self, keeper):
+        with open(os.path.join(keeper.log, "c1.log")) as file:
+            return [json.loads(line) for line in file]
+
+    def error(self, keeper):
+        return keeper.status()["reload_error"].split(b"\0")[0].decode()
+
+    def test_a_new_file_holds_by_itself(self):
+        keeper = self.begin(self.rules("one.example"))
+        before = keeper.status()
+        self.assertEqual(self.answer(keeper, "two.example"), b"403")
+        keeper.write(self.rules("two.example"))
+        until(lambda: self.answer(keeper, "two.example") == b"200", "the new policy to hold")
+        self.assertEqual(self.answer(keeper, "one.example"), b"403")
+        after = keeper.status()
+        self.assertNotEqual(before["version"], after["version"])
+        self.assertEqual((before["reloads"], after["reloads"]), (0, 1))
+        self.assertEqual(before["worker_pid"], after["worker_pid"])
+        self.assertEqual(after["needs"], 0)
+        event = [line for line in self.lines(keeper) if "event" in line]
+        self.assertEqual([(line["event"], line["version"]) for line in event],
+                         [("reloaded", "%016x" % after["version"])])
+
+    def test_a_file_written_in_place(self):
+        keeper = self.begin(self.rules("one.example"))
+        with open(os.path.join(keeper.policies, "test.json"), "w") as file:
+            file.write(json.dumps(self.rules("two.example")))
+        until(lambda: self.answer(keeper, "two.example") == b"200", "the new policy to hold")
+
+    def test_a_directory_that_is_replaced(self):
+        keeper = self.begin(self.rules("one.example"))
+        os.rename(keeper.policies, keeper.policies + ".old")
+        os.mkdir(keeper.policies, 0o700)
+        keeper.write(self.rules("two.example"))
+        until(lambda: self.answer(keeper, "two.example") == b"200", "the new policy to hold")
+        keeper.write(self.rules("one.example"))
+        until(lambda: self.answer(keeper, "two.example") == b"403", "the next one to hold")
+
+    def test_asked_for(self):
+        keeper = self.begin(self.rules("one.example"))
+        self.assertFalse(self.reload(keeper))
+        keeper.write(self.rules("two.example"))
+        changed = self.reload(keeper)
+        self.assertEqual(self.answer(keeper, "two.example"), b"200")  # whoever was first, it holds now
+        self.assertEqual(keeper.status()["reloads"], 1)
+        self.assertIn(changed, (True, False))
+        self.assertFalse(self.reload(keeper))
+
+    def test_tunnels_end(self):
+        keeper = self.begin(self.rules("one.example", "two.example"))
+        one, two = self.tunnel(keeper, "one.example"), self.tunnel(keeper, "two.example")
+        keeper.write(self.rules("two.example"))
+        self.reload(keeper)
+        with self.assertRaises(ConnectionResetError):
+            one.recv(1)
+        self.echo(two)
+        ended = [line for line in self.lines(keeper) if line.get("reason") == "policy-changed"]
+        self.assertEqual([(line["host"], line["verdict"], line["rule"]) for line in ended],
+                         [("one.example", "allowed", "one.example:%d" % self.origin.port)])
+        self.assertEqual([line["ended"] for line in self.lines(keeper) if line.get("event") == "reloaded"], [1])
+
+    def test_tunnels_whose_address_is_not_allowed_any_more_end(self):
+        keeper = self.begin(self.rules("one.example"))
+        tunnel = self.tunnel(keeper, "one.example")
+        keeper.write(self.rules("one.example", networks=["10.0.0.0/8"]))
+        self.reload(keeper)
+        with self.assertRaises(ConnectionResetError):
+            tunnel.recv(1)
+
+    def test_tunnels_stay(self):
+        keeper = self.begin(self.rules("one.example"))
+        one = self.tunnel(keeper, "one.example")
+        keeper.write("\n\n" + json.dumps(self.rules("two.example", on_reload="keep")))
+        self.reload(keeper)
+        self.assertEqual(self.answer(keeper, "one.example"), b"403")
+        self.echo(one)
+        one.close()
+        until(lambda: any(line.get("host") == "one.example" and line["verdict"] == "allowed"
+                          for line in self.lines(keeper)), "the tunnel's line")
+        line = [line for line in self.lines(keeper) if line.get("host") == "one.example"][-1]
+        self.assertEqual((line["rule"], line["rule_line"]), ("one.example:%d" % self.origin.port, 1))
+
+    def test_a_broken_file_changes_nothing(self):
+        keeper = self.begin(self.rules("one.example"))
+        tunnel = self.tunnel(keeper, "one.example")
+        version = keeper.status()["version"]
+        path = keeper.write('{"allow": [],\n "alow": ["two.example"]}')
+        says = path + ':2:2: alow: unknown key, did you mean "allow"?'
+        until(lambda: self.error(keeper) == says, "status to say what is wrong")
+        with self.assertRaises(ControlError) as caught:
+            self.reload(keeper)
+        self.assertEqual(caught.exception.text, says)
+        self.echo(tunnel)
+        self.assertEqual(self.answer(keeper, "one.example"), b"200")
+        self.assertEqual(keeper.status()["version"], version)
+        self.assertEqual({line["error"] for line in self.lines(keeper) if line.get("event") == "reload-failed"}, {says})
+        keeper.write(self.rules("one.example", "two.example"))
+        until(lambda: self.error(keeper) == "", "the error to go")
+        self.assertEqual(self.answer(keeper, "two.example"), b"200")
+
+    def test_a_file_that_is_gone_or_anybodys(self):
+        keeper = self.begin(self.rules("one.example"))
+        path = os.path.join(keeper.policies, "test.json")
+        os.unlink(path)
+        until(lambda: self.error(keeper) == path + ": is gone", "status to say so")
+        keeper.write(self.rules("two.example"))
+        os.chmod(path, 0o666)
+        self.assertRaises(ControlError, self.reload, keeper)
+        self.assertIn("mode 0666", self.error(keeper))
+        self.assertEqual(self.answer(keeper, "one.example"), b"200")
+        os.chmod(path, 0o600)
+        until(lambda: self.answer(keeper, "two.example") == b"200", "the new policy to hold")
+
+    def test_what_needs_a_new_container(self):
+        keeper = self.begin(self.rules("one.example"))
+        keeper.write(self.rules("two.example", link="socket", limits={"connections": 1000, "log_bytes": 8 << 20}))
+        self.reload(keeper)
+        self.assertEqual(keeper.status()["needs"], 1 | 4 | 8)
+        self.assertEqual(self.answer(keeper, "two.example"), b"200")
+        keeper.write({"proxy": {"command": ["/bin/true"]}})
+        with self.assertRaises(ControlError) as caught:
+            self.reload(keeper)
+        self.assertIn("needs a new container", caught.exception.text)
+        self.assertEqual(self.answer(keeper, "two.example"), b"200")
+
+    def test_a_worker_that_dies_starts_with_the_new_one(self):
+        keeper = self.begin(self.rules("one.example"))
+        keeper.write(self.rules("two.example"))
+        self.reload(keeper)
+        worker = keeper.worker()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: keeper.worker() not in (0, worker), "another worker")
+        self.assertEqual(self.answer(keeper, "two.example"), b"200")
+        self.assertEqual(self.answer(keeper, "one.example"), b"403")
+
+    def test_a_worker_that_is_killed_over_it(self):
+        keeper = self.begin(self.rules("one.example"))
+        worker = keeper.worker()
+        os.kill(worker, signal.SIGSTOP)
+        keeper.write(self.rules("two.example"))
+        control = keeper.connect()
+        self.addCleanup(control.close)
+        control.send(harness.RELOAD)
+        until(lambda: glob.glob(keeper.run + "/images/test/*"), "the image")
+        os.kill(worker, signal.SIGKILL)
+        control.receive(harness.RELOADED)
+        self.assertEqual(self.answer(keeper, "two.example"), b"200")
+        self.assertEqual(self.answer(keeper, "one.example"), b"403")
+
+    def test_a_second_container_brings_the_next_version(self):
+        keeper = self.begin(self.rules("one.example"))
+        image = keeper.compile(self.rules("two.example"))
+        self.addCleanup(os.close, image)
+        control = keeper.connect()
+        self.addCleanup(control.close)
+        control.join(keeper.container("c2"), image)
+        control.probe(keeper.address)
+        self.assertEqual(self.answer(keeper, "two.example"), b"200")
+        control.commit()
+
+    def test_hosts_and_resolv_conf(self):
+        keeper = self.begin(self.rules("one.example"))
+        self.assertEqual(self.answer(keeper, "one.example"), b"200")
+        self.write_hosts("127.9.9.9 one.example\n")  # nobody listens there
+        until(lambda: self.answer(keeper, "one.example") == b"502", "the new address")
+        self.write_hosts("127.0.0.1 one.example\n")
+        until(lambda: self.answer(keeper, "one.example") == b"200", "the old address again")
+
+        self.write_hosts("")
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(server.close)
+        server.bind(("127.5.5.5", 53))
+        server.settimeout(harness.TIMEOUT)
+        with open("/etc/resolv.conf", "w") as file:
+            file.write("nameserver 127.5.5.5\n")
+        self.addCleanup(lambda: open("/etc/resolv.conf", "w").write(harness.RESOLV_CONF))
+        self.reload(keeper)
+        with socket.create_connection(keeper.address, timeout=harness.TIMEOUT) as sock:
+            sock.sendall(connect("one.example", self.origin.port))
+            self.assertIn(b"\3one\7example\0", server.recv(512))
+        worker = keeper.worker()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: keeper.worker() not in (0, worker), "another worker")
+        with socket.create_connection(keeper.address, timeout=harness.TIMEOUT) as sock:
+            sock.sendall(connect("one.example", self.origin.port))
+            self.assertIn(b"\3one\7example\0", server.recv(512))
+
+    def test_reloads_under_load_lose_nobody(self):
+        keeper = self.begin(self.rules("one.example"))
+        stays = self.tunnel(keeper, "one.example")
+        end = threading.Event()
+        answers, failures = [], []
+
+        def ask():
+            while not end.is_set():
+                try:
+                    answers.append(self.answer(keeper, "two.example"))
+                except Exception as e:  # pylint: disable=broad-except
+                    failures.append(e)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for i in range(50):
+            names = ("one.example", "two.example") if i % 2 else ("one.example",)
+            keeper.write(self.rules(*names, ports=[80, 443, 1000 + i]))
+            self.reload(keeper)
+            self.echo(stays)
+        end.set()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(failures, [])
+        self.assertEqual(set(answers), {b"200", b"403"})
+        self.assertEqual(keeper.status()["restarts"], 0)
+
+    def test_compiled_once_for_thirty(self):
+        names = ["n%d.example" % i for i in range(20000)]
+        keepers = []
+        for i in range(30):
+            keeper = self.keeper(self.rules("one.example"), key="%x" % (100 + i), shared=keepers[0] if keepers else None)
+            keeper.begin("c%d" % i)
+            keepers.append(keeper)
+        keepers[0].write({"allow": names, **LOOPBACK})
+        until(lambda: all(keeper.status()["reloads"] == 1 for keeper in keepers), "all to have it", 60)
+        image, = glob.glob(keepers[0].run + "/images/test/*")
+        inode = os.stat(image).st_ino
+        for keeper in keepers:
+            for pid in (keeper.pid, keeper.worker()):
+                with open("/proc/%d/maps" % pid) as maps:
+                    mapped = {int(line.split()[4]) for line in maps if "/images/test/" in line}
+                self.assertEqual(mapped, {inode})
+
+
+if __name__ == "__main__":
+    harness.main()
