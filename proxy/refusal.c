@@ -42,12 +42,13 @@ static void add_networks(struct text *text, const struct address *address, const
 	text_add(text, "]");
 }
 
-/* The address that networks would have to open, as far as the reader knows it. */
+/* The address that networks would have to open, as far as the reader knows it. No entry opens an IPv4-mapped one. */
 static const struct address *forbidden_address(const struct refusal *refusal)
 {
-	if (refusal->forbidden)
-		return refusal->forbidden;
-	return refusal->host->kind == HOST_ADDRESS ? &refusal->host->address : NULL;
+	const struct address *address = refusal->forbidden;
+	if (!address && refusal->host->kind == HOST_ADDRESS)
+		address = &refusal->host->address;
+	return address && !address_is_mapped(address) ? address : NULL;
 }
 
 static void add_allow(struct text *text, const struct refusal *refusal, const char *between)

@@ -104,6 +104,10 @@ static void test_what_a_name_resolved_to(void **state)
 	text = text_init(buf, sizeof(buf));
 	assert_true(refusal_add_fix(&text, &refusal));
 	assert_string_equal(buf, "{\"networks\":[\"10.1.2.3/32\"]}");
+
+	/* no entry of networks could */
+	assert_true(address_parse6("::ffff:10.1.2.3", 15, &address));
+	assert_false(refusal_add_fix(&text, &refusal));
 }
 
 static void test_advice(void **state)
