@@ -190,12 +190,21 @@ class Pieces(Case):
         pair = self.tunnel()
         self.assertFalse(select.select(pair, [], [], 0.5)[0], 'a client may be silent')
         self.passes(pair, data)
-        pair = self.tunnel()  # nor does a hello's deadline outlive it
-        pair[0].sendall(data)
-        self.assertEqual(read_exactly(pair[1], len(data)), data)
-        self.assertFalse(select.select(pair, [], [], 0.5)[0])
-        pair[0].close(), pair[1].close()
-        self.assertEqual(self.worker.line()['verdict'], 'allowed')
+
+    def test_deadline_ends_with_the_hello(self):
+        """Behind one that came in pieces the tunnel's own holds again."""
+        self.start(limits={'head_timeout_ms': 60000, 'idle_timeout_ms': 1000})
+        data = hello((0, server_name(b'api.example.com')))
+        client, origin = self.tunnel()
+        client.sendall(data[:50])
+        origin.sendall(b'x')
+        self.assertEqual(read_exactly(client, 1), b'x')  # so the worker has seen what came before
+        client.sendall(data[50:])
+        self.assertEqual(read_exactly(origin, len(data)), data)
+        self.assertEqual(read_all(client), b'')
+        client.close(), origin.close()
+        line = self.worker.line()
+        self.assertEqual((line['reason'], line['verdict']), ('idle-timeout', 'allowed'))
 
 
 class Others(Case):
