@@ -56,8 +56,8 @@ static struct layout lay_out(struct draft *draft, uint32_t unit, const char *nam
 	struct image *image = &draft->image;
 	struct layout layout;
 	size_t at = sizeof(*image), n_ports = 0;
-	for (uint32_t port = 1; image->proxy == IMAGE_PROXY_BUILTIN && port <= UINT16_MAX; port++)
-		n_ports += draft_has_port(draft, port);
+	for (uint32_t port = 0; (port = draft_next_port(draft, port + 1)) <= UINT16_MAX;)
+		n_ports++;
 	image->n_allow = draft->rules.n_of[IMAGE_LIST_ALLOW];
 	image->n_deny = draft->rules.n_of[IMAGE_LIST_DENY];
 	image->networks = place(&at, draft->n_networks, sizeof(struct image_network));
@@ -195,9 +195,8 @@ static void write_command(struct writer *writer, const struct draft *draft)
 static void write_ports(struct writer *writer, const struct draft *draft)
 {
 	uint16_t *ports = (void *) (writer->base + draft->image.ports.offset);
-	for (uint32_t port = 1; draft->image.ports.count && port <= UINT16_MAX; port++)
-		if (draft_has_port(draft, port))
-			*ports++ = (uint16_t) port;
+	for (uint32_t port = 0; (port = draft_next_port(draft, port + 1)) <= UINT16_MAX;)
+		*ports++ = (uint16_t) port;
 }
 
 /* -ERANGE: unit is too small. */

@@ -54,7 +54,7 @@ struct draft {
 	struct draft_rules rules;
 	const struct json_value *ports_array;
 	const struct json_value *networks_array;
-	uint8_t ports[(UINT16_MAX + 1) / 8]; /* one bit each */
+	uint64_t ports[(UINT16_MAX + 1) / 64]; /* one bit each */
 	struct draft_network *networks;
 	uint32_t n_networks;
 	const struct json_value *proxy;
@@ -81,7 +81,19 @@ bool draft_same_host(const struct draft_rule *a, const struct draft_rule *b);
 void draft_clear(struct draft *draft);
 #define _cleanup_draft_ __attribute__((cleanup(draft_clear)))
 
-static inline bool draft_has_port(const struct draft *draft, uint32_t port)
+static inline void draft_add_port(struct draft *draft, uint32_t port)
 {
-	return draft->ports[port / 8] >> port % 8 & 1;
+	draft->ports[port / 64] |= UINT64_C(1) << port % 64;
+}
+
+/* The first port that is listed, from port on; UINT16_MAX + 1: none. */
+static inline uint32_t draft_next_port(const struct draft *draft, uint32_t port)
+{
+	while (port <= UINT16_MAX) {
+		uint64_t left = draft->ports[port / 64] >> port % 64;
+		if (left)
+			return port + (uint32_t) __builtin_ctzll(left);
+		port = (port / 64 + 1) * 64;
+	}
+	return port;
 }

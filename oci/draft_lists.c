@@ -33,7 +33,7 @@ static int add_ports(struct draft *draft, struct error *err)
 	const struct json_value *array = draft->ports_array;
 	if (!array) {
 		for (size_t i = 0; i < ARRAY_SIZE(standard); i++)
-			draft->ports[standard[i] / 8] |= (uint8_t) (1u << standard[i] % 8);
+			draft_add_port(draft, standard[i]);
 		return 0;
 	}
 	if (array->len == 0)
@@ -44,7 +44,7 @@ static int add_ports(struct draft *draft, struct error *err)
 		if (!json_int64(v, &port) || port < 1 || port > UINT16_MAX)
 			return json_complain(draft->json, v, err, "is %.*s, expected an integer from 1 to 65535",
 				v->len > 32 ? 32 : (int) v->len, v->bytes);
-		draft->ports[port / 8] |= (uint8_t) (1u << port % 8);
+		draft_add_port(draft, (uint32_t) port);
 	}
 	return 0;
 }
