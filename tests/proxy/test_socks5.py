@@ -4,7 +4,6 @@ import http.server
 import json
 import os
 import select
-import shutil
 import socket
 import struct
 import subprocess
@@ -291,7 +290,6 @@ class Clients(Case):
         return subprocess.run(['curl', '-sS', '--max-time', str(WAIT), option, f'{PROXY}:{self.worker.port}',
                                f'http://{host}:{port}/'], capture_output=True, env={'PATH': os.environ['PATH']})
 
-    @unittest.skipUnless(shutil.which('curl'), 'no curl')
     def test_curl(self):
         port = self.serve()
         self.start([f'origin.test:{port}'])
