@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -92,39 +94,46 @@ IN_CHILD void spawn_reset_inherited(void)
 	reset_limits();
 }
 
-/* Puts fds at SPAWN_FD_FIRST.., in two moves: first all out of the way, so that no number is overwritten before it is
- * read. */
-IN_CHILD static int place_fds(const int *fds, size_t n_fds, int *exe)
-{
-	int high[SPAWN_FDS_MAX];
-	int above = SPAWN_FD_FIRST + SPAWN_FDS_MAX + 1;
+#define ABOVE (SPAWN_FD_FIRST + SPAWN_FDS_MAX + 1)
 
-	*exe = fcntl(*exe, F_DUPFD_CLOEXEC, above);
-	if (*exe < 0)
-		return -errno;
+/* Out of the way, so that no number is overwritten before it is read. */
+IN_CHILD static int lift_fds(const int *fds, size_t n_fds, int *ret_high)
+{
 	for (size_t i = 0; i < n_fds; i++) {
-		high[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, above);
-		if (fds[i] >= 0 && high[i] < 0)
+		ret_high[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, ABOVE);
+		if (fds[i] >= 0 && ret_high[i] < 0)
 			return -errno;
 	}
+	return 0;
+}
 
+IN_CHILD static int null_stdio(void)
+{
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return -errno;
 	for (int fd = 0; fd < SPAWN_FD_FIRST; fd++)
 		if (dup3(null, fd, 0) < 0 && null != fd)
 			return -errno;
-	if (null < SPAWN_FD_FIRST && fcntl(null, F_SETFD, 0) < 0)
-		return -errno;
+	return null < SPAWN_FD_FIRST && fcntl(null, F_SETFD, 0) < 0 ? -errno : 0;
+}
 
-	if (close_range(SPAWN_FD_FIRST, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+/* Puts fds at SPAWN_FD_FIRST.. All others close with the exec; at once where there is none. */
+IN_CHILD static int place_fds(const int *fds, size_t n_fds, bool exec)
+{
+	int high[SPAWN_FDS_MAX];
+	int r = lift_fds(fds, n_fds, high);
+	if (r == 0)
+		r = null_stdio();
+	if (r < 0)
+		return r;
+
+	if (close_range(SPAWN_FD_FIRST, exec ? ~0U : ABOVE - 1, exec ? CLOSE_RANGE_CLOEXEC : 0) < 0)
 		return -errno;
-	for (size_t i = 0; i < n_fds; i++) {
-		int to = SPAWN_FD_FIRST + (int) i;
-		if (high[i] >= 0 && dup3(high[i], to, 0) < 0)
+	for (size_t i = 0; i < n_fds; i++)
+		if (high[i] >= 0 && dup3(high[i], SPAWN_FD_FIRST + (int) i, 0) < 0)
 			return -errno;
-	}
-	return 0;
+	return exec || close_range(ABOVE, ~0U, 0) == 0 ? 0 : -errno;
 }
 
 struct start {
@@ -142,7 +151,8 @@ IN_CHILD static int child(void *arg)
 
 	(void) setsid();
 	spawn_reset_inherited();
-	start->failure = place_fds(start->fds, start->n_fds, &start->exe);
+	start->exe = fcntl(start->exe, F_DUPFD_CLOEXEC, ABOVE);
+	start->failure = start->exe < 0 ? -errno : place_fds(start->fds, start->n_fds, true);
 	if (start->failure == 0) {
 		(void) syscall(SYS_execveat, start->exe, "", start->argv, no_environment, AT_EMPTY_PATH);
 		start->failure = -errno;
@@ -167,6 +177,26 @@ static pid_t clone_child(struct start *start)
 	return pid;
 }
 
+/* failure: -errno, why the child has not become what it was to be. */
+static int take_child(pid_t pid, int failure, const char *name, pid_t *ret_pid, int *ret_pidfd, struct error *err)
+{
+	_cleanup_close_ int pidfd = -1;
+	if (failure == 0 && ret_pidfd) {
+		pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
+		if (pidfd < 0)
+			failure = -errno;
+	}
+	if (failure != 0) {
+		(void) kill(pid, SIGKILL);
+		(void) waitpid(pid, NULL, 0);
+		return error_set(err, -failure, "start %s", name);
+	}
+	*ret_pid = pid;
+	if (ret_pidfd)
+		*ret_pidfd = TAKE_FD(pidfd);
+	return 0;
+}
+
 int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
 	struct error *err)
 {
@@ -177,20 +207,27 @@ int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t
 	pid_t pid = clone_child(&start);
 	if (pid < 0)
 		return error_set(err, errno, "start %s", argv[0]);
+	return take_child(pid, start.failure, argv[0], ret_pid, ret_pidfd, err);
+}
 
-	_cleanup_close_ int pidfd = -1;
-	if (start.failure == 0 && ret_pidfd) {
-		pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
-		if (pidfd < 0)
-			start.failure = -errno;
-	}
-	if (start.failure != 0) {
-		(void) kill(pid, SIGKILL);
-		(void) waitpid(pid, NULL, 0);
-		return error_set(err, -start.failure, "start %s", argv[0]);
-	}
-	*ret_pid = pid;
-	if (ret_pidfd)
-		*ret_pidfd = TAKE_FD(pidfd);
-	return 0;
+_Noreturn static void copy(int (*run)(void *arg), void *arg, const int *fds, size_t n_fds)
+{
+	closelog(); /* syslog(3) would go on writing to a number that is another descriptor by then */
+	(void) setsid();
+	spawn_reset_inherited();
+	_exit(place_fds(fds, n_fds, false) < 0 ? 127 : run(arg));
+}
+
+int spawn_copy(int (*run)(void *arg), void *arg, const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
+	struct error *err)
+{
+	if (n_fds > SPAWN_FDS_MAX)
+		return error_say(err, EINVAL, "spawn: %zu descriptors, at most %d", n_fds, SPAWN_FDS_MAX);
+
+	pid_t pid = fork();
+	if (pid < 0)
+		return error_set(err, errno, "fork");
+	if (pid == 0)
+		copy(run, arg, fds, n_fds);
+	return take_child(pid, 0, "a copy", ret_pid, ret_pidfd, err);
 }

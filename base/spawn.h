@@ -23,6 +23,15 @@
 int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
 	struct error *err);
 
+/*
+ * The same without a program: the child is a copy of the caller (one thread, fork(2)), which holds the descriptors
+ * listed and no other, is reset as above but for the environment, runs run(arg) and ends with what that returns. One
+ * that cannot be made ready ends with status 127. What the caller's memory holds, the child's holds as well, and lies
+ * at the same addresses: not for what must not know its parent's secrets.
+ */
+int spawn_copy(int (*run)(void *arg), void *arg, const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
+	struct error *err);
+
 /* The resetting part alone, for entry points that were started by strangers: what spawn() does but for fds and session.
  */
 void spawn_reset_inherited(void);

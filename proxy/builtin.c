@@ -16,6 +16,7 @@
 #include "proxy/access_log.h"
 #include "proxy/inherited.h"
 #include "proxy/remains.h"
+#include "proxy/title.h"
 #include "proxy/worker.h"
 
 int builtin_prepare(struct builtin *builtin, const struct image *image, int log_dir, const char *id, struct error *err)
@@ -48,6 +49,30 @@ static void close_channel(struct builtin *builtin)
 	builtin->ready = false;
 }
 
+static int run_copy(void *arg)
+{
+	char **argv = arg;
+	int argc = 0;
+	while (argv[argc])
+		argc++;
+	title_set("worker");
+	return worker_main(argc, argv);
+}
+
+/*
+ * The first one is a copy of the keeper: an exec takes longer than all else that a container's start waits for. It
+ * holds nothing that the worker is not given anyway, and nothing hostile has been read yet. But a copy has the keeper's
+ * layout of memory and its stack protector's secret, and would have it again: one that takes the place of another is
+ * executed, so that nothing can be learned about it from those that died.
+ */
+static int start(const struct builtin *builtin, char **argv, const int *fds, size_t n_fds, struct handle *handle,
+	struct error *err)
+{
+	if (builtin->starts == 0)
+		return spawn_copy(run_copy, argv + 2, fds, n_fds, &handle->pid, &handle->pidfd, err);
+	return spawn(KEEPER_FD_PROGRAM, (const char *const *) argv, fds, n_fds, &handle->pid, &handle->pidfd, err);
+}
+
 int builtin_start(struct builtin *builtin, struct error *err)
 {
 	int ends[2];
@@ -70,13 +95,14 @@ int builtin_start(struct builtin *builtin, struct error *err)
 	char uid[16], port[16];
 	(void) snprintf(uid, sizeof(uid), "%u", WORKER_UID_BASE + (unsigned) getpid());
 	(void) snprintf(port, sizeof(port), "%u", builtin->external_port);
-	const char *const argv[] = { "oci-egress-keeper", "worker", "isolated", uid, port, NULL };
+	char program[] = "oci-egress-keeper", role[] = "worker", how[] = "isolated";
+	char *argv[] = { program, role, how, uid, port, NULL };
 
 	struct handle handle = { .pidfd = -1, .stop_signal = SIGKILL };
 	listens_where(&handle);
 	scoreboard_reset(builtin->scoreboard, builtin->n_slots);
 	builtin->log_bytes = builtin->log.max_bytes = builtin->image->limits.log_bytes;
-	int r = spawn(KEEPER_FD_PROGRAM, argv, fds, ARRAY_SIZE(fds), &handle.pid, &handle.pidfd, err);
+	int r = start(builtin, argv, fds, ARRAY_SIZE(fds), &handle, err);
 	if (r < 0)
 		return r;
 	builtin->handle = handle;

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "proxy/init.h"
 #include "proxy/keeper.h"
+#include "proxy/title.h"
 #include "proxy/worker.h"
 
 static const struct {
@@ -19,6 +20,7 @@ static const struct {
 
 int main(int argc, char **argv)
 {
+	title_take(argv);
 	for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
 		if (argc >= 2 && strcmp(argv[1], roles[i].name) == 0)
 			return roles[i].main(argc - 2, argv + 2);

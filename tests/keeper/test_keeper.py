@@ -279,6 +279,26 @@ class Death(KeeperTest):
             self.assertEqual((status["restarts"], status["state"]), (deaths, harness.RUNNING))
         self.assertLess(min(took), float(os.environ.get("RESTART_SECONDS", "0.1")))
 
+    def test_next_worker_has_a_layout_of_its_own(self):
+        """The first is a copy of the keeper; what is learned from its death must not be true of the next."""
+        def layout(pid):
+            with open(f"/proc/{pid}/maps") as maps:
+                return {line.split("-")[0] for line in maps if "oci-egress-keeper" in line or "[stack]" in line}
+        keeper = self.keeper()
+        keeper.begin()
+        layouts = [layout(keeper.pid)]
+        worker = keeper.worker()
+        for _ in range(2):
+            os.kill(worker, signal.SIGKILL)
+            until(lambda: keeper.worker() not in (0, worker), "another worker")
+            worker = keeper.worker()
+            self.assertIn(b" 403 ", keeper.ask())
+            layouts.append(layout(worker))
+        for i, one in enumerate(layouts):
+            self.assertTrue(one)
+            for other in layouts[:i]:
+                self.assertFalse(one & other)
+
     def test_none_refused_while_workers_die(self):
         """A tunnel that is carrying data when the worker dies is lost. Whoever connects from then on is served."""
         origin = Flood()
