@@ -6,6 +6,8 @@ BUILD_PACKAGES='gcc libc6-dev meson ninja-build pkg-config python3 libnl-route-3
 ENGINE_PACKAGES='runc crun busybox-static iproute2 procps util-linux nftables tinyproxy-bin squid curl openssl'
 # What the tunnels benchmark measures beside the proxy.
 PEER_PACKAGES='haproxy squid tinyproxy-bin privoxy apache2-bin microsocks dante-server nginx-light'
+CLIENT_PACKAGES='apt-utils busybox-static curl git golang-go iproute2 nghttp2-server openssl python3-grpcio python3-httpx python3-requests python3-websocket wget'
+READER_PACKAGES='apache2-bin golang-go iproute2 nginx-light python3-h11'
 FUZZ_PACKAGES='clang libclang-rt-14-dev'
 WARNING_PACKAGES='clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
 # What the arm64 build links with; unpacked into a directory, never installed.
