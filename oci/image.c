@@ -2,6 +2,7 @@
 /* The check that everybody who maps an image makes. Links without JSON: the worker has none. */
 #include "oci/image.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdalign.h>
 #include <stdbool.h>
@@ -91,6 +92,8 @@ static image_problem check_limits(const struct image *image)
 	}
 	return NULL;
 }
+
+static_assert(sizeof(struct image_group) == 64, "a line of the cache");
 
 /* What the buckets hold is looked at when it is asked for. */
 static image_problem check_groups(const struct image *image)

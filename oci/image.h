@@ -14,7 +14,7 @@
  * hold key, ports and lines without another pointer to follow; the name's and the wildcard's above it are fetched side
  * by side. Of a million hosts a sorted table would cost twenty accesses one after the other, and open addressing one
  * more than this, and its empty slots. No host is stored twice, and an entry that is written in canonical form shares
- * its bytes with the host's key: 46 bytes for each entry where names have 17.
+ * its bytes with the host's key: 45 bytes for each entry where names have 17.
  *
  * The hash needs no secret: only the policy's author chooses what lies in a bucket, a client only which bucket is read.
  *
