@@ -201,11 +201,11 @@ static void add_code(struct text *text, const char *name, const char *code)
 	add_string(text, name, code, strlen(code));
 }
 
-const char *access_verdict(enum reason reason, bool tunnel)
+const char *access_verdict(enum reason reason, bool passed)
 {
 	if (reason == REASON_SNI_TIMEOUT)
 		return "failed";
-	if (tunnel && reason != REASON_SNI_MISMATCH)
+	if (passed && reason != REASON_SNI_MISMATCH)
 		return "allowed";
 	switch (reason) {
 	case REASON_SNI_MISMATCH:
@@ -219,6 +219,8 @@ const char *access_verdict(enum reason reason, bool tunnel)
 	case REASON_ADDRESS_TYPE:
 	case REASON_HEAD_TOO_LARGE:
 		return "bad-request";
+	case REASON_EXPECTATION:
+	case REASON_LOOP:
 	default:
 		return "failed";
 	}
@@ -272,7 +274,7 @@ void access_log_write(struct access_log *log, const struct access_entry *entry)
 	else
 		text_add(&text, ",\"port\":null");
 	add_string(&text, "address", entry->dialled ? address : NULL, strlen(address));
-	add_code(&text, "verdict", access_verdict(entry->reason, entry->tunnel));
+	add_code(&text, "verdict", access_verdict(entry->reason, entry->passed));
 	add_rule(&text, log, entry);
 	add_code(&text, "reason", reason_code(entry->reason));
 	text_add(&text, ",\"bytes_up\":%llu,\"bytes_down\":%llu,\"duration_ms\":%lld}\n",

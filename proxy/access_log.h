@@ -27,14 +27,14 @@ struct access_kept {
 
 /* What a line says beside time, container and policy. */
 struct access_entry {
-	const char *via; /* the door; NULL: not known any more */
+	const char *via;         /* the door; NULL: not known any more */
 	const struct host *host; /* NULL: none was asked for */
 	uint16_t port;
 	const struct address *dialled; /* NULL: none */
 	const struct image_rule *rule; /* that decided; NULL: none */
 	const struct access_kept *kept; /* NULL, or what stands for rule */
 	enum reason reason;
-	bool tunnel; /* it became one */
+	bool passed; /* it became a tunnel, or had its response */
 	uint64_t bytes_up;
 	uint64_t bytes_down;
 	int64_t duration_ms;
@@ -66,4 +66,4 @@ void access_log_write_policy(struct access_log *log, uint64_t version, uint32_t 
 void access_log_exchange(struct access_log *log, int fd, uint64_t size);
 
 /* "denied", "bad-request", "failed" or "allowed". */
-const char *access_verdict(enum reason reason, bool tunnel);
+const char *access_verdict(enum reason reason, bool passed);

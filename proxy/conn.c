@@ -3,9 +3,12 @@
  * state     waits for                        deadline            ends in                        file
  * HEAD      the client's request head        head_timeout_ms     RESOLVE; DIAL for an address;  request.c
  *                                                                ANSWER; HANDSHAKE for SOCKS5
+ *                                                                EXCHANGE for plain HTTP
  * HANDSHAKE the client's SOCKS5 request      head_timeout_ms     RESOLVE, DIAL, ANSWER          handshake.c
  * RESOLVE   the resolver                     resolve_timeout_ms  DIAL, ANSWER                   reach.c
- * DIAL      the first address to connect     connect_timeout_ms  TUNNEL, ANSWER                 reach.c
+ * DIAL      the first address to connect     connect_timeout_ms  TUNNEL, EXCHANGE, ANSWER       reach.c
+ * EXCHANGE  either end                       idle_timeout_ms     HEAD for another request;      forward.c
+ *                                                                TUNNEL; ANSWER, LINGER, DONE
  * TUNNEL    either end                       idle_timeout_ms     LINGER, DONE                   tunnel.c
  * ANSWER    room for the rest of an answer   PARTING_TIMEOUT_MS  LINGER, DONE                   ending.c
  * LINGER    the client to have it all        PARTING_TIMEOUT_MS  DONE                           ending.c
@@ -30,6 +33,7 @@
 
 #include "proxy/conn_parts.h"
 #include "proxy/ending.h"
+#include "proxy/exchange.h"
 #include "proxy/reading.h"
 #include "proxy/scoreboard.h"
 
@@ -58,6 +62,12 @@ void conn_free_reading(struct conn *conn)
 {
 	reading_free(conn->reading);
 	conn->reading = NULL;
+}
+
+void conn_free_exchange(struct conn *conn)
+{
+	exchange_free(conn->exchange);
+	conn->exchange = NULL;
 }
 
 void conn_show_target(struct conn *conn)
@@ -92,6 +102,16 @@ bool conn_watch(struct conn *conn, struct source *source, int fd)
 	return epoll_ctl(conn->conns->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+void conn_run(struct conn *conn)
+{
+	if (conn->state == HEAD)
+		request_run(conn);
+	else if (conn->state == EXCHANGE)
+		forward_run(conn);
+	else if (conn->state == TUNNEL)
+		tunnel_run(conn);
+}
+
 static void client_event(struct conn *conn, uint32_t events)
 {
 	/* while nothing is read a client that only half-closed may still want its answer */
@@ -108,6 +128,9 @@ static void client_event(struct conn *conn, uint32_t events)
 	case DIAL:
 		if (gone)
 			ending_abort(conn, REASON_CLIENT_CLOSED);
+		break;
+	case EXCHANGE:
+		forward_event(conn, RELAY_CLIENT, events);
 		break;
 	case TUNNEL:
 		tunnel_event(conn, RELAY_CLIENT, events);
@@ -129,8 +152,12 @@ static void origin_event(struct conn *conn, uint32_t events)
 {
 	if (conn->state == DIAL)
 		reach_origin_event(conn, events);
+	else if (conn->state == EXCHANGE)
+		forward_event(conn, RELAY_ORIGIN, events);
 	else if (conn->state == TUNNEL)
 		tunnel_event(conn, RELAY_ORIGIN, events);
+	else if (conn->state == HEAD)
+		forward_idle_event(conn, events);
 }
 
 void conn_event(struct source *source, uint32_t events)
@@ -153,6 +180,9 @@ static void conn_expired(struct conn *conn)
 	case RESOLVE:
 	case DIAL:
 		reach_expired(conn);
+		break;
+	case EXCHANGE:
+		forward_expired(conn);
 		break;
 	case TUNNEL:
 		tunnel_expired(conn);
@@ -202,7 +232,7 @@ void conns_run_ready(struct conns *conns)
 	for (struct conn *conn = NULL; last && conn != last;) {
 		conn = TAILQ_FIRST(&conns->ready);
 		conn_leave_ready(conn);
-		tunnel_run(conn);
+		conn_run(conn);
 	}
 }
 
@@ -212,6 +242,7 @@ bool conns_sweep(struct conns *conns)
 	for (struct conn *conn; (conn = TAILQ_FIRST(&conns->done));) {
 		TAILQ_REMOVE(&conns->done, conn, entry);
 		conn_free_reading(conn);
+		conn_free_exchange(conn);
 		free(conn->dial);
 		free(conn->parting);
 		free(conn->kept);
@@ -228,11 +259,14 @@ void conns_end_all(struct conns *conns, enum reason reason)
 	conns_sweep(conns);
 }
 
-static int64_t realtime_ms(void)
+void conn_stamp(struct conn *conn)
 {
 	struct timespec now;
+	conn->started_ms = conn->conns->now_ms;
+	if (!conn->slot)
+		return;
 	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	conn->slot->started_ms = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 bool conn_start(struct conns *conns, int fd)
@@ -246,10 +280,8 @@ bool conn_start(struct conns *conns, int fd)
 	conn->door = conns->external_port ? &door_external : &door_connect;
 	conn->client = (struct source){ .kind = SOURCE_CLIENT, .fd = fd };
 	conn->origin = (struct source){ .kind = SOURCE_ORIGIN, .fd = -1 };
-	conn->started_ms = conns->now_ms;
 	conn->slot = scoreboard_take(conns->board, &conns->first_slot);
-	if (conn->slot)
-		conn->slot->started_ms = realtime_ms();
+	conn_stamp(conn);
 	TAILQ_INSERT_TAIL(&conns->open, conn, entry);
 	conns->n++;
 	atomic_fetch_add_explicit(&conns->board->counters.accepted, 1, memory_order_relaxed);

@@ -18,6 +18,9 @@
 
 struct access_kept;
 struct dial;
+struct exchange;
+struct http_head;
+struct http_request;
 struct lookup;
 struct parting;
 struct reading;
@@ -38,10 +41,11 @@ struct door {
 };
 
 extern const struct door door_connect;  /* request.c: HTTP CONNECT, and what is no request */
+extern const struct door door_http;     /* forward.c: plain HTTP */
 extern const struct door door_socks5;   /* handshake.c: SOCKS5 */
 extern const struct door door_external; /* tunnel.c: an external proxy's bytes, which nobody reads here */
 
-enum state { HEAD, HANDSHAKE, RESOLVE, DIAL, TUNNEL, ANSWER, LINGER, DONE };
+enum state { HEAD, HANDSHAKE, RESOLVE, DIAL, EXCHANGE, TUNNEL, ANSWER, LINGER, DONE };
 
 struct conn {
 	TAILQ_ENTRY(conn) entry; /* in conns->open or ->done */
@@ -65,6 +69,10 @@ struct conn {
 	struct access_kept *kept;      /* in its place: on_reload kept a tunnel that the policy does not allow */
 	struct address dialled; /* family 0: none */
 	bool was_tunnel;
+	bool was_answered; /* by the origin, or in its place */
+	bool between;      /* an exchange is over and logged, and nothing of another request has come */
+	bool served;       /* there was an exchange */
+	uint16_t origin_port; /* of the origin that there is a connection to, whose host is the one last asked for */
 	bool kept_alive; /* proxy/keepalive.h */
 
 	/* of one state each */
@@ -73,6 +81,7 @@ struct conn {
 	struct lookup *lookup;   /* RESOLVE */
 	struct dial *dial;       /* DIAL */
 	struct parting *parting; /* ANSWER, LINGER */
+	struct exchange *exchange; /* EXCHANGE, and on the way there */
 	struct relay relay;      /* TUNNEL */
 	struct sni sni;          /* TUNNEL, while relay.flows[RELAY_CLIENT] is shut */
 };
@@ -83,10 +92,15 @@ void conn_set_deadline(struct conn *conn, enum timer_kind kind, uint32_t ms);
 bool conn_watch(struct conn *conn, struct source *source, int fd);
 void conn_close_source(struct source *source);
 void conn_free_reading(struct conn *conn);
+void conn_free_exchange(struct conn *conn);
+/* From now on it lasts, for the log. */
+void conn_stamp(struct conn *conn);
 /* Host and port are known: on the scoreboard too. */
 void conn_show_target(struct conn *conn);
 /* Runs again when others have had their turn. */
 void conn_enter_ready(struct conn *conn);
+/* Its turn again: of HEAD, EXCHANGE and TUNNEL. */
+void conn_run(struct conn *conn);
 /* Whatever ends a tunnel takes it off the list: its descriptors may soon be another's. */
 void conn_leave_ready(struct conn *conn);
 
@@ -100,11 +114,22 @@ void handshake_run(struct conn *conn);
 void handshake_ended(struct conn *conn); /* the client has sent its last byte */
 void handshake_expired(struct conn *conn);
 
-/* reach.c: RESOLVE and DIAL, from conn->host and ->port to door->connected() or ending_refuse() */
+/* reach.c: RESOLVE and DIAL, from conn->host and ->port to door->connected() or ending_refuse(). A connection to the
+ * origin that there is already is used again, where the policy still allows its address. */
 void reach_start(struct conn *conn);
 void reach_external(struct conn *conn);
 void reach_origin_event(struct conn *conn, uint32_t events);
 void reach_expired(struct conn *conn);
+
+/* forward.c: EXCHANGE, from a request's head to the next one */
+void forward_start(
+	struct conn *conn, const struct http_head *head, const char *buf, const struct http_request *request);
+void forward_event(struct conn *conn, enum relay_end end, uint32_t events);
+void forward_run(struct conn *conn);
+void forward_expired(struct conn *conn);
+/* Of the origin's connection while none of the client's requests needs it. */
+void forward_idle_event(struct conn *conn, uint32_t events);
+void forward_drop_origin(struct conn *conn);
 
 /* tunnel.c: TUNNEL. Opens it with an answer of len bytes to the client, then carries what comes. */
 void tunnel_start(struct conn *conn, const char *answer, size_t len);

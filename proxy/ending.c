@@ -8,6 +8,7 @@
 #include "proxy/access_log.h"
 #include "proxy/conn_parts.h"
 #include "proxy/dial.h"
+#include "proxy/exchange.h"
 #include "proxy/parting.h"
 #include "proxy/resolver.h"
 #include "proxy/scoreboard.h"
@@ -21,9 +22,11 @@ static void set_linger(int fd, bool reset)
 	(void) setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
-static void count(struct scoreboard_counters *counters, const struct conn *conn, enum reason reason)
+static void count(const struct conn *conn, const struct access_entry *entry)
 {
-	const char *verdict = access_verdict(reason, conn->was_tunnel);
+	struct scoreboard *board = conn->conns->board;
+	struct scoreboard_counters *counters = &board->counters;
+	const char *verdict = access_verdict(entry->reason, entry->passed);
 	if (conn->was_tunnel && !conn->relay.flows[RELAY_CLIENT].shut)
 		; /* counted when it was opened */
 	else if (strcmp(verdict, "allowed") == 0)
@@ -32,35 +35,67 @@ static void count(struct scoreboard_counters *counters, const struct conn *conn,
 		atomic_fetch_add_explicit(&counters->denied, 1, memory_order_relaxed);
 	else
 		atomic_fetch_add_explicit(&counters->failed, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&counters->bytes_up, conn->relay.flows[RELAY_CLIENT].bytes, memory_order_relaxed);
-	atomic_fetch_add_explicit(&counters->bytes_down, conn->relay.flows[RELAY_ORIGIN].bytes, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&counters->open, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&counters->bytes_up, entry->bytes_up, memory_order_relaxed);
+	atomic_fetch_add_explicit(&counters->bytes_down, entry->bytes_down, memory_order_relaxed);
+	scoreboard_count(board, entry->reason);
 }
 
-/* How it went is known: says so once, and lets go of everything but the sockets. */
+static uint64_t bytes_from(const struct conn *conn, enum relay_end end)
+{
+	return conn->exchange ? conn->exchange->flows[end].bytes : conn->relay.flows[end].bytes;
+}
+
+/* How it went, of a tunnel or of one exchange: says so in the log, and counts it. */
+static void tell(struct conn *conn, enum reason reason)
+{
+	struct conns *conns = conn->conns;
+	const struct access_entry entry = {
+		.via = conn->door->name,
+		.host = conn->port ? &conn->host : NULL,
+		.port = conn->port,
+		.dialled = conn->dialled.family && (conn->port || !conn->served) ? &conn->dialled : NULL,
+		.rule = conn->rule,
+		.kept = conn->kept,
+		.reason = reason,
+		.passed = conn->was_tunnel || conn->was_answered,
+		.bytes_up = bytes_from(conn, RELAY_CLIENT),
+		.bytes_down = bytes_from(conn, RELAY_ORIGIN),
+		.duration_ms = conns->now_ms - conn->started_ms,
+	};
+	access_log_write(conns->log, &entry);
+	count(conn, &entry);
+}
+
+void ending_note(struct conn *conn, enum reason reason)
+{
+	tell(conn, reason);
+	conn_free_exchange(conn);
+	free(conn->kept);
+	conn->kept = NULL;
+	conn->rule = NULL;
+	conn->port = 0;
+	conn->was_answered = false;
+	conn->between = conn->served = true;
+	if (!conn->slot)
+		return;
+	conn->slot->port = conn->slot->dialled_port = 0;
+	conn->slot->host_len = 0;
+	conn->slot->rule_line = 0;
+	conn->slot->dialled.family = 0;
+	conn->slot->bytes_up = conn->slot->bytes_down = 0;
+}
+
+/* Says how it went, where that was not said already, and lets go of everything but the sockets. */
 static void settle(struct conn *conn, enum reason reason)
 {
 	struct conns *conns = conn->conns;
 	if (conn->settled)
 		return;
 	conn->settled = true;
-
-	const struct access_entry entry = {
-		.via = conn->door->name,
-		.host = conn->port ? &conn->host : NULL,
-		.port = conn->port,
-		.dialled = conn->dialled.family ? &conn->dialled : NULL,
-		.rule = conn->rule,
-		.kept = conn->kept,
-		.reason = reason,
-		.tunnel = conn->was_tunnel,
-		.bytes_up = conn->relay.flows[RELAY_CLIENT].bytes,
-		.bytes_down = conn->relay.flows[RELAY_ORIGIN].bytes,
-		.duration_ms = conns->now_ms - conn->started_ms,
-	};
-	access_log_write(conns->log, &entry);
-	count(&conns->board->counters, conn, reason);
-	scoreboard_count(conns->board, reason);
+	if (!conn->between)
+		tell(conn, reason);
+	conn_free_exchange(conn);
+	atomic_fetch_sub_explicit(&conns->board->counters.open, 1, memory_order_relaxed);
 	scoreboard_release(conns->board, conn->slot, &conns->first_slot);
 	conn->slot = NULL;
 }

@@ -15,6 +15,9 @@ struct conn;
 /* At once: both sides are reset. */
 void ending_abort(struct conn *conn, enum reason reason);
 
+/* The connection goes on, but one exchange on it is over: the log line of that. */
+void ending_note(struct conn *conn, enum reason reason);
+
 /* In good order; with an answer where the reason has one and the client still waits for it. */
 void ending_part(struct conn *conn, enum reason reason, bool answer, const char *problem);
 

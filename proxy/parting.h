@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "proxy/http.h"
+#include "base/text.h"
+#include "proxy/http_answer.h"
 
 struct parting {
 	struct text answer; /* empty: there is none */

@@ -110,6 +110,12 @@ static void on_resolved(void *arg, enum reason reason, const struct address *add
 	else
 		ending_refuse(conn, reason, NULL);
 }
+static bool is_reached(const struct conn *conn)
+{
+	return conn->origin.fd >= 0 &&
+	       filter_check_address(conn->conns->image, &conn->dialled, NULL) == REASON_ALLOWED;
+}
+
 
 static void resolve_expired(struct conn *conn)
 {
@@ -127,6 +133,8 @@ void reach_start(struct conn *conn)
 	if (conn->slot && decision.rule)
 		conn->slot->rule_line = decision.rule->line;
 	if (decision.reason != REASON_ALLOWED) {
+	} else if (is_reached(conn)) {
+		conn->door->connected(conn);
 		ending_refuse(conn, decision.reason, NULL);
 	} else if (conn->host.kind == HOST_ADDRESS) {
 		dial_start(conn, &conn->host.address, 1);

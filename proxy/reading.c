@@ -10,6 +10,17 @@
 
 #define FIRST_SIZE 1024u
 
+struct reading *reading_new(void)
+{
+	struct reading *reading = malloc(sizeof(*reading));
+	if (!reading)
+		return NULL;
+	http_head_init(&reading->head);
+	reading->buf = NULL;
+	reading->len = reading->size = 0;
+	return reading;
+}
+
 static bool has_room(struct reading *reading, size_t max)
 {
 	if (reading->len < reading->size)
@@ -38,7 +49,7 @@ static enum reading_result read_once(struct reading *reading, int fd, size_t max
 	if (reading->len == 0 && *at == SOCKS_VERSION)
 		return READING_SOCKS;
 
-	enum parse_result result = http_parse_head(&reading->head, reading->buf, reading->len + (size_t) n, max);
+	enum parse_result result = http_head_parse(&reading->head, reading->buf, reading->len + (size_t) n, max);
 	size_t taken = reading->head.len - reading->len;
 	if (taken > 0 && recv(fd, at, taken, 0) != (ssize_t) taken)
 		return READING_FAILED;

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "proxy/http.h"
+#include "proxy/http_head.h"
 
 struct reading {
 	struct http_head head;
@@ -22,7 +22,10 @@ enum reading_result {
 	READING_NO_MEMORY,
 };
 
-/* All zero to begin with. Takes what there is of a head of at most max bytes. */
+/* NULL: there is no memory for it. */
+struct reading *reading_new(void);
+
+/* Takes what there is of a head of at most max bytes. */
 enum reading_result reading_run(struct reading *reading, int fd, size_t max);
 
 void reading_free(struct reading *reading);

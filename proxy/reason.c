@@ -42,7 +42,7 @@ static const struct row rows[] = {
 		"Nothing was "
 		"looked up or contacted: correct the request." },
 	[REASON_METHOD_NOT_ALLOWED] = { "method-not-allowed", 405, "http_request_error",
-		"This proxy carries tunnels only: use the method CONNECT, as clients do for https:// URLs." },
+		"This proxy does not carry out this method. For https:// URLs use CONNECT, for http:// URLs any but TRACE." },
 	[REASON_ADDRESS_TYPE] = { "address-type", 400, "http_request_error",
 		"The request has an address type that this proxy does not know: ask for a name, or for a listed IPv4 or "
 		"IPv6 address." },
@@ -50,6 +50,12 @@ static const struct row rows[] = {
 		"The request line and header fields are larger than this proxy takes: send fewer or shorter fields." },
 	[REASON_HEAD_TIMEOUT] = { "head-timeout", 408, "http_request_error",
 		"The request did not arrive in time: send the whole head at once." },
+	[REASON_CONTENT_TIMEOUT] = { "content-timeout", 408, "http_request_error",
+		"The content of the request did not arrive in time: send all that its head announces." },
+	[REASON_EXPECTATION] = { "expectation", 417, "http_request_error",
+		"The request expects something else than 100-continue, which is all that this proxy knows." },
+	[REASON_LOOP] = { "loop", 508, "proxy_loop_detected",
+		"The request has come through this proxy before: it is being sent in a circle." },
 	[REASON_CLIENT_CLOSED] = { "client-closed", 0, NULL,
 		"The client closed the connection before its request was answered." },
 
@@ -67,6 +73,14 @@ static const struct row rows[] = {
 		"The policy allows this host, but the machine has no route to it." },
 	[REASON_CONNECT_TIMEOUT] = { "connect-timeout", 504, "connection_timeout",
 		"The policy allows this host, but it did not answer the connection in time: try again later." },
+	[REASON_BAD_RESPONSE] = { "bad-response", 502, "http_protocol_error",
+		"The policy allows this host, but its response is malformed, or can be read in more ways than one." },
+	[REASON_RESPONSE_TOO_LARGE] = { "response-too-large", 502, "http_response_header_section_size",
+		"The policy allows this host, but the head of its response is larger than this proxy takes." },
+	[REASON_RESPONSE_TIMEOUT] = { "response-timeout", 504, "http_response_timeout",
+		"The policy allows this host, but it did not answer the request in time: try again later." },
+	[REASON_ORIGIN_CLOSED] = { "origin-closed", 502, "connection_terminated",
+		"The policy allows this host, but it closed the connection before its response was complete." },
 
 	[REASON_POLICY_CHANGED] = { "policy-changed", 0, NULL,
 		"The policy of this container was changed and does not allow the tunnel any more. Trying again will not "

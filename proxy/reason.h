@@ -8,7 +8,7 @@
 enum reason {
 	REASON_NONE = 0, /* still open */
 
-	REASON_ALLOWED, /* a tunnel that both sides ended in good order */
+	REASON_ALLOWED, /* a tunnel that both sides ended in good order, or a whole response */
 
 	/* the policy says no */
 	REASON_NOT_LISTED,
@@ -22,6 +22,9 @@ enum reason {
 	REASON_ADDRESS_TYPE, /* of SOCKS: neither a name nor an IPv4 or IPv6 address */
 	REASON_HEAD_TOO_LARGE,
 	REASON_HEAD_TIMEOUT,
+	REASON_CONTENT_TIMEOUT,
+	REASON_EXPECTATION,   /* another one than 100-continue */
+	REASON_LOOP,          /* it has been here before */
 	REASON_CLIENT_CLOSED, /* before a request was complete, or before the answer to it */
 
 	/* the other side fails */
@@ -31,6 +34,10 @@ enum reason {
 	REASON_CONNECT_REFUSED,
 	REASON_CONNECT_UNREACHABLE,
 	REASON_CONNECT_TIMEOUT,
+	REASON_BAD_RESPONSE,       /* malformed, or to be read in more ways than one */
+	REASON_RESPONSE_TOO_LARGE, /* its head */
+	REASON_RESPONSE_TIMEOUT,
+	REASON_ORIGIN_CLOSED, /* before its response was complete */
 
 	/* a tunnel ended early */
 	REASON_POLICY_CHANGED, /* a new version of the policy does not allow it any more */

@@ -60,7 +60,7 @@ static void write_remain(
 		.dialled = dialled ? &slot->dialled : NULL,
 		.rule = find_rule(image, &host, slot),
 		.reason = reason,
-		.tunnel = dialled,
+		.passed = dialled,
 		.bytes_up = slot->bytes_up,
 		.bytes_down = slot->bytes_down,
 		.duration_ms = slot->started_ms > 0 && slot->started_ms < now ? now - slot->started_ms : 0,

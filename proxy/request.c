@@ -1,25 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a client asks for: the head of its request, and the answers to a CONNECT. */
+/* What a client asks for: the head of its request. For a CONNECT also the answers. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "proxy/conn_parts.h"
 #include "proxy/ending.h"
-#include "proxy/http.h"
+#include "proxy/http_answer.h"
+#include "proxy/http_request.h"
 #include "proxy/reading.h"
 
-static void request_complete(struct conn *conn)
+/* The door is known by the method, as soon as there is one. */
+static void choose_door(struct conn *conn)
 {
-	const char *problem = NULL;
-	struct reading *reading = conn->reading;
-	enum reason reason = http_connect_target(&reading->head, reading->buf, &conn->host, &conn->port, &problem);
-	if (reason != REASON_NONE) {
-		ending_refuse(conn, reason, problem);
-		return;
-	}
+	const struct reading *reading = conn->reading;
+	struct http_span method = reading->head.method;
+	bool forwards = method.len > 0 ? !http_span_is(reading->buf, method, "CONNECT") : conn->served;
+	conn->door = forwards ? &door_http : &door_connect;
+}
+
+static void connect_start(struct conn *conn, const struct http_request *request)
+{
+	forward_drop_origin(conn);
+	conn->host = request->host;
+	conn->port = request->port;
 	conn_free_reading(conn);
 	conn_show_target(conn);
 	reach_start(conn);
+}
+
+static void request_complete(struct conn *conn)
+{
+	const struct reading *reading = conn->reading;
+	struct http_request request;
+	const char *problem = NULL;
+	enum reason reason = http_request_read(&reading->head, reading->buf, &request, &problem);
+	if (reason != REASON_NONE)
+		ending_refuse(conn, reason, problem);
+	else if (request.is_connect)
+		connect_start(conn, &request);
+	else
+		forward_start(conn, &reading->head, reading->buf, &request);
+}
+
+/* The first byte of another request on a connection that was kept: from here on it is as one that came by itself. */
+static void request_begins(struct conn *conn)
+{
+	conn->between = false;
+	conn_stamp(conn);
+	conn_set_deadline(conn, TIMER_HEAD, conn->conns->image->limits.head_timeout_ms);
 }
 
 /* A client that only half-closed still reads. One that never said a word gets none. */
@@ -34,10 +62,14 @@ static void head_ended(struct conn *conn, enum reason reason, const char *proble
 void request_run(struct conn *conn)
 {
 	if (!conn->reading)
-		conn->reading = calloc(1, sizeof(*conn->reading));
+		conn->reading = reading_new();
 	enum reading_result result =
 		conn->reading ? reading_run(conn->reading, conn->client.fd, conn->conns->image->limits.head_bytes)
 			      : READING_NO_MEMORY;
+	if (conn->between && result != READING_ENDED && (result != READING_WAITS || conn->reading->len > 0))
+		request_begins(conn);
+	if (conn->reading)
+		choose_door(conn);
 	switch (result) {
 	case READING_WAITS:
 		break;
@@ -45,6 +77,10 @@ void request_run(struct conn *conn)
 		request_complete(conn);
 		break;
 	case READING_SOCKS:
+		if (conn->served) {
+			ending_refuse(conn, REASON_BAD_REQUEST, "A connection speaks SOCKS5 from its first byte on.");
+			break;
+		}
 		conn_free_reading(conn);
 		handshake_start(conn);
 		break;

@@ -26,7 +26,7 @@ static void keep(struct conn *conn)
 }
 
 /* Returns whether it has ended: in the words of the version before, which had allowed it. */
-static bool review_tunnel(struct conn *conn, const struct image *image)
+static bool review_open(struct conn *conn, const struct image *image)
 {
 	struct decision decision = filter_decide(image, &conn->host, conn->port);
 	bool allowed = decision.reason == REASON_ALLOWED &&
@@ -64,8 +64,8 @@ uint32_t review_conns(struct conns *conns, const struct image *image, uint32_t l
 	uint32_t ended = 0;
 	for (struct conn *conn = TAILQ_FIRST(&conns->open), *next; conn && decides; conn = next) {
 		next = TAILQ_NEXT(conn, entry);
-		if (conn->state == TUNNEL)
-			ended += review_tunnel(conn, image);
+		if (conn->state == TUNNEL || conn->state == EXCHANGE)
+			ended += review_open(conn, image);
 		else
 			conn->rule = NULL; /* not decided, decided below, or in the log already */
 	}

@@ -109,7 +109,7 @@ void throttle_run(struct conns *conns)
 			continue;
 		throttle_forget(conn);
 		conns->throttle.served = conn;
-		tunnel_run(conn);
+		conn_run(conn);
 		conns->throttle.served = NULL;
 	}
 }

@@ -40,7 +40,9 @@ static void test_proxy_status(void **state)
 	(void) state;
 	static const char *const registered[] = { "http_request_denied", "http_request_error",
 		"destination_ip_prohibited", "destination_ip_unroutable", "dns_error", "dns_timeout",
-		"connection_refused", "connection_timeout", "connection_limit_reached", "proxy_internal_error" };
+		"connection_refused", "connection_timeout", "connection_limit_reached", "connection_terminated",
+		"http_protocol_error", "http_response_header_section_size", "http_response_timeout",
+		"proxy_internal_error", "proxy_loop_detected" };
 	for (int i = 0; i < REASON_COUNT; i++) {
 		unsigned http = reason_http_status((enum reason) i);
 		const char *type = reason_proxy_status((enum reason) i);

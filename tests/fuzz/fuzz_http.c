@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/http.h"
+#include "proxy/http_request.h"
 
 #define HEAD_MAX 16384
 
@@ -17,15 +17,15 @@ static void check(bool holds)
 
 static void check_target(const struct http_head *head, const char *buf)
 {
-	struct host host, again;
-	uint16_t port = 0;
+	struct host again;
+	struct http_request request;
 	const char *problem = NULL;
-	enum reason reason = http_connect_target(head, buf, &host, &port, &problem);
+	enum reason reason = http_request_read(head, buf, &request, &problem);
 	if (reason == REASON_NONE) {
-		check(port > 0 && memcmp(buf, "CONNECT ", 8) == 0);
+		check(request.port > 0 && request.is_connect == (memcmp(buf, "CONNECT ", 8) == 0));
 		/* what was taken for a name is one, in its canonical form */
-		check(host.kind != HOST_NAME ||
-			(!host_parse(host.name, host.len, &again) && host_equal(&host, &again)));
+		check(request.host.kind != HOST_NAME || (!host_parse(request.host.name, request.host.len, &again) &&
+								host_equal(&request.host, &again)));
 	}
 	check((reason == REASON_BAD_REQUEST) == (problem != NULL));
 }
@@ -37,10 +37,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size)
 		memcpy(exact, data, size);
 
-	struct http_head at_once = { 0 }, slowly = { 0 };
-	enum parse_result a = http_parse_head(&at_once, exact, size, HEAD_MAX), b = PARSE_MORE;
+	struct http_head at_once, slowly;
+	http_head_init(&at_once);
+	http_head_init(&slowly);
+	enum parse_result a = http_head_parse(&at_once, exact, size, HEAD_MAX), b = PARSE_MORE;
 	for (size_t n = 1; n <= size && b == PARSE_MORE; n++)
-		b = http_parse_head(&slowly, exact, n, HEAD_MAX);
+		b = http_head_parse(&slowly, exact, n, HEAD_MAX);
 	check(a == b && at_once.len == slowly.len && at_once.len <= size);
 	check(a != PARSE_BAD || at_once.reason == slowly.reason);
 	if (a == PARSE_DONE) {

@@ -248,19 +248,17 @@ class Refusals(Case):
 
     def test_methods(self):
         self.start()
-        for method in (b'GET', b'POST', b'OPTIONS', b'BREW', b'connect'):
-            answer = request(self.worker, method + b' http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n')
-            self.assertEqual(answer.split(b' ')[1], b'405')
-            self.assertIn(b'\r\nAllow: CONNECT\r\n', answer)
-            line = self.worker.line()
-            self.assertEqual((line['reason'], line['verdict'], line['host']),
-                             ('method-not-allowed', 'bad-request', None))
+        answer = request(self.worker, b'TRACE http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n')
+        self.assertEqual(answer.split(b' ')[1], b'405')
+        self.assertIn(b'\r\nAllow: GET, ', answer)
+        line = self.worker.line()
+        self.assertEqual((line['reason'], line['verdict'], line['host']), ('method-not-allowed', 'bad-request', None))
 
     def test_an_answer_survives_what_the_client_still_sends(self):
         self.start()
         with self.worker.connect() as sock:
-            sock.sendall(b'POST http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n' + b'x' * 500000)
-            self.assertIn(b'405 Method Not Allowed', read_all(sock))
+            sock.sendall(b'POST https://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n' + b'x' * 500000)
+            self.assertIn(b'400 Bad Request', read_all(sock))
 
     def test_malformed(self):
         self.start()
@@ -324,6 +322,7 @@ class Names(Case):
         self.start()
         NAMES.answers['origin.test'] = [SERVED, '127.0.0.1']
         self.refused(self.target, 403, 'address-forbidden', 'denied')
+            self.assertNotIn(answers[0].encode(), answer)  # the log may know it, the container must not
         NAMES.answers['origin.test'] = [SERVED, 'fd00::1']
         self.refused(self.target, 403, 'address-forbidden', 'denied')
 
@@ -561,7 +560,7 @@ class Limits(Case):
         waiting.close()
 
     def test_few_descriptors_mean_few_connections(self):
-        self.start(limits={'connections': 1000}, nofile=64 + 2 * 6)
+        self.start(limits={'connections': 1000}, nofile=448 + 2 * 2)
         pairs = [self.tunnel() for _ in range(2)]
         waiting = self.worker.connect()
         self.assertEqual(self.worker.line()['event'], 'accept-paused')
