@@ -3,6 +3,7 @@
 And documents that are none: too large, too deep, cut short, not UTF-8."""
 import json
 import os
+import shutil
 
 import harness
 from caller import CallerTest, Init, Places
@@ -16,6 +17,7 @@ class Choice(CallerTest):
     def setUp(self):
         super().setUp()
         self.fresh = self.world.path("fresh")  # no run and no log directory yet
+        self.addCleanup(shutil.rmtree, self.fresh, ignore_errors=True)  # a large policy is looked for in the run directory
         self.places = Places(self.world, run=os.path.join(self.fresh, "run"), log=os.path.join(self.fresh, "log"))
 
     def policy(self, name, **policy):
