@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "proxy/channel.h"
+#include "proxy/refusal.h"
 
 #define LINE_MAX_BYTES 4096
 #define QUEUE_MAX_BYTES (64u << 10)
@@ -218,9 +219,9 @@ const char *access_verdict(enum reason reason, bool passed)
 	case REASON_METHOD_NOT_ALLOWED:
 	case REASON_ADDRESS_TYPE:
 	case REASON_HEAD_TOO_LARGE:
-		return "bad-request";
 	case REASON_EXPECTATION:
 	case REASON_LOOP:
+		return "bad-request";
 	default:
 		return "failed";
 	}
@@ -259,6 +260,22 @@ static void add_rule(struct text *text, const struct access_log *log, const stru
 	text_add(text, ",\"rule_line\":%u", rule->line);
 }
 
+/* What the policy would have to say, where that is what is in the way. */
+static void add_fix(struct text *text, const struct access_log *log, const struct access_entry *entry)
+{
+	const struct refusal refusal = {
+		.reason = entry->reason,
+		.host = entry->host,
+		.port = entry->port,
+		.image = log->image,
+		.forbidden = entry->forbidden,
+	};
+	char buf[REFUSAL_TEXT_MAX];
+	struct text fix = text_init(buf, sizeof(buf));
+	if (refusal_add_fix(&fix, &refusal))
+		text_add(text, ",\"fix\":%s", buf);
+}
+
 void access_log_write(struct access_log *log, const struct access_entry *entry)
 {
 	char buf[LINE_MAX_BYTES], address[ADDRESS_TEXT_MAX] = "";
@@ -277,6 +294,7 @@ void access_log_write(struct access_log *log, const struct access_entry *entry)
 	add_code(&text, "verdict", access_verdict(entry->reason, entry->passed));
 	add_rule(&text, log, entry);
 	add_code(&text, "reason", reason_code(entry->reason));
+	add_fix(&text, log, entry);
 	text_add(&text, ",\"bytes_up\":%llu,\"bytes_down\":%llu,\"duration_ms\":%lld}\n",
 		(unsigned long long) entry->bytes_up, (unsigned long long) entry->bytes_down,
 		(long long) entry->duration_ms);

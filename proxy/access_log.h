@@ -30,9 +30,10 @@ struct access_entry {
 	const char *via;         /* the door; NULL: not known any more */
 	const struct host *host; /* NULL: none was asked for */
 	uint16_t port;
-	const struct address *dialled; /* NULL: none */
-	const struct image_rule *rule; /* that decided; NULL: none */
-	const struct access_kept *kept; /* NULL, or what stands for rule */
+	const struct address *dialled;   /* NULL: none */
+	const struct address *forbidden; /* that the host resolved to, with REASON_ADDRESS_FORBIDDEN; NULL: not known */
+	const struct image_rule *rule;   /* that decided; NULL: none */
+	const struct access_kept *kept;  /* NULL, or what stands for rule */
 	enum reason reason;
 	bool passed; /* it became a tunnel, or had its response */
 	uint64_t bytes_up;

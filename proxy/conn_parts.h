@@ -67,7 +67,7 @@ struct conn {
 	uint16_t port; /* 0: not known yet */
 	const struct image_rule *rule; /* in conns->image */
 	struct access_kept *kept;      /* in its place: on_reload kept a tunnel that the policy does not allow */
-	struct address dialled; /* family 0: none */
+	struct address dialled; /* or, with REASON_ADDRESS_FORBIDDEN, what must not be; family 0: none */
 	bool was_tunnel;
 	bool was_answered; /* by the origin, or in its place */
 	bool between;      /* an exchange is over and logged, and nothing of another request has come */

@@ -49,11 +49,13 @@ static uint64_t bytes_from(const struct conn *conn, enum relay_end end)
 static void tell(struct conn *conn, enum reason reason)
 {
 	struct conns *conns = conn->conns;
+	bool forbidden = reason == REASON_ADDRESS_FORBIDDEN;
 	const struct access_entry entry = {
 		.via = conn->door->name,
 		.host = conn->port ? &conn->host : NULL,
 		.port = conn->port,
-		.dialled = conn->dialled.family && (conn->port || !conn->served) ? &conn->dialled : NULL,
+		.dialled = conn->dialled.family && (conn->port || !conn->served) && !forbidden ? &conn->dialled : NULL,
+		.forbidden = conn->dialled.family && forbidden ? &conn->dialled : NULL,
 		.rule = conn->rule,
 		.kept = conn->kept,
 		.reason = reason,

@@ -90,11 +90,10 @@ static void dial_expired(struct conn *conn)
 static void dial_start(struct conn *conn, const struct address *addresses, size_t n)
 {
 	struct conns *conns = conn->conns;
-	struct address forbidden;
 	conn->dial = calloc(1, sizeof(*conn->dial));
-	enum reason reason =
-		conn->dial ? dial_prepare(conn->dial, conns->image, conns->route, addresses, n, conn->port, &forbidden)
-			   : REASON_LIMIT_RESOURCES;
+	enum reason reason = conn->dial ? dial_prepare(conn->dial, conns->image, conns->route, addresses, n, conn->port,
+						  &conn->dialled)
+					: REASON_LIMIT_RESOURCES;
 	if (reason == REASON_NONE)
 		dial_begins(conn);
 	else
@@ -110,12 +109,12 @@ static void on_resolved(void *arg, enum reason reason, const struct address *add
 	else
 		ending_refuse(conn, reason, NULL);
 }
+
 static bool is_reached(const struct conn *conn)
 {
 	return conn->origin.fd >= 0 &&
 	       filter_check_address(conn->conns->image, &conn->dialled, NULL) == REASON_ALLOWED;
 }
-
 
 static void resolve_expired(struct conn *conn)
 {
@@ -133,9 +132,9 @@ void reach_start(struct conn *conn)
 	if (conn->slot && decision.rule)
 		conn->slot->rule_line = decision.rule->line;
 	if (decision.reason != REASON_ALLOWED) {
+		ending_refuse(conn, decision.reason, NULL);
 	} else if (is_reached(conn)) {
 		conn->door->connected(conn);
-		ending_refuse(conn, decision.reason, NULL);
 	} else if (conn->host.kind == HOST_ADDRESS) {
 		dial_start(conn, &conn->host.address, 1);
 	} else {
