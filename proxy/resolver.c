@@ -1,48 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A question is one name that is being asked for, by a query for each family. Whatever happens to it (an answer, a
+ * moment that has come) only marks it; resolver_process() and resolver_start() then take it further, in one place:
+ *
+ *     question_run()   query_run() for what is not known yet
+ *                      tell those who wait, where there is something to tell
+ *                      end, where both families are known
+ */
 #include "proxy/resolver.h"
 
-#include <ares.h>
-#include <arpa/nameser.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/uio.h>
+#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/text.h"
+#include "proxy/dns_cache.h"
+#include "proxy/dns_message.h"
 #include "proxy/hostsfile.h"
+#include "proxy/query.h"
 #include "proxy/resolvconf.h"
+#include "proxy/servers.h"
 
-#define TRY_TIMEOUT_MS 2000 /* of the first round of servers; c-ares doubles it each round */
-#define TRIES 2
+#define LIMIT 64 /* until it is told */
 
 struct resolver {
-	ares_channel channel;
-	int epoll; /* of c-ares' sockets */
+	struct servers servers;
 	struct hostsfile *hosts;
-	unsigned n_questions;
-	TAILQ_HEAD(questions, question) questions;
+	struct dns_cache cache;
+	struct resolver_counters counters;
+	uint32_t n_questions, max_questions;
+	int64_t next_ms;                           /* no question is due earlier */
+	TAILQ_HEAD(questions, question) questions; /* the oldest first */
+	TAILQ_HEAD(marked, question) marked;
 };
 
-/* One name in flight. Lives until both queries have ended, whoever still waits for it. */
+/* One name that is asked for. Lives until both families have ended, whoever still waits for it. */
 struct question {
-	TAILQ_ENTRY(question) entry;
+	TAILQ_ENTRY(question) entry, mark;
 	struct resolver *resolver;
 	char name[HOST_NAME_MAX_LEN + 1];
 	TAILQ_HEAD(lookups, lookup) lookups;
-	int pending; /* queries */
-	int status;  /* the most telling failure of a query */
-	size_t n;
-	struct address addresses[RESOLVER_ADDRESSES_MAX];
+	bool is_marked;
+	unsigned telling; /* how often it is: it must not go away */
+	int64_t found_ms; /* when the first addresses were there; -1: there are none */
+	bool known[2];
+	struct dns_answer answers[2]; /* of the families that are known */
+	struct query queries[2];      /* of those that are not */
 };
 
 /* One who waits. */
@@ -53,102 +62,367 @@ struct lookup {
 	void *arg;
 };
 
-/* -- sockets -- */
+static const enum dns_type types[2] = { DNS_AAAA, DNS_A };
 
-/* c-ares would make them non-blocking by F_SETFL, which also takes O_APPEND off a log: the sandbox has it not. */
-static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
+static int64_t monotonic_ms(void)
 {
-	(void) arg;
-	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-	int on = 1;
-	if (fd >= 0 && type == SOCK_STREAM)
-		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	return fd;
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int close_socket(ares_socket_t fd, void *arg)
+static int64_t earlier(int64_t a, int64_t b)
 {
-	(void) arg;
-	return close(fd);
+	return a < b ? a : b;
 }
 
-static int connect_socket(ares_socket_t fd, const struct sockaddr *address, ares_socklen_t len, void *arg)
+/* -- questions -- */
+
+static void mark(struct question *question)
 {
-	(void) arg;
-	return connect(fd, address, len);
+	if (!question->is_marked)
+		TAILQ_INSERT_TAIL(&question->resolver->marked, question, mark);
+	question->is_marked = true;
 }
 
-static ares_ssize_t receive(
-	ares_socket_t fd, void *bytes, size_t size, int flags, struct sockaddr *from, ares_socklen_t *len, void *arg)
+static void unmark(struct question *question)
 {
-	(void) arg;
-	return recvfrom(fd, bytes, size, flags, from, len);
+	if (question->is_marked)
+		TAILQ_REMOVE(&question->resolver->marked, question, mark);
+	question->is_marked = false;
 }
 
-static ares_ssize_t send_vector(ares_socket_t fd, const struct iovec *vector, int n, void *arg)
+static void stop_queries(struct question *question)
 {
-	(void) arg;
-	return writev(fd, vector, n);
+	for (int i = 0; i < 2; i++)
+		if (!question->known[i])
+			query_stop(&question->queries[i]);
 }
 
-static const struct ares_socket_functions socket_functions = {
-	.asocket = open_socket,
-	.aclose = close_socket,
-	.aconnect = connect_socket,
-	.arecvfrom = receive,
-	.asendv = send_vector,
-};
-
-static void on_socket_state(void *arg, ares_socket_t sock, int readable, int writable)
+static void question_free(struct question *question)
 {
-	const struct resolver *resolver = arg;
-	struct epoll_event event = {
-		.events = (readable ? EPOLLIN : 0u) | (writable ? EPOLLOUT : 0u),
-		.data.fd = sock,
-	};
-	if (!readable && !writable)
-		epoll_ctl(resolver->epoll, EPOLL_CTL_DEL, sock, NULL);
-	else if (epoll_ctl(resolver->epoll, EPOLL_CTL_MOD, sock, &event) < 0 && errno == ENOENT)
-		epoll_ctl(resolver->epoll, EPOLL_CTL_ADD, sock, &event); /* if that fails the query times out */
+	struct resolver *resolver = question->resolver;
+	stop_queries(question);
+	unmark(question);
+	TAILQ_REMOVE(&resolver->questions, question, entry);
+	resolver->n_questions--;
+	free(question);
 }
+
+static void on_changed(void *arg)
+{
+	mark(arg);
+}
+
+static void know(struct question *question, int i, const struct dns_answer *answer, int64_t now_ms)
+{
+	question->known[i] = true;
+	question->answers[i] = *answer;
+	if (answer->verdict == DNS_ADDRESSES && question->found_ms < 0)
+		question->found_ms = now_ms;
+}
+
+static void learn(struct question *question, int i, int64_t now_ms)
+{
+	struct resolver *resolver = question->resolver;
+	const struct dns_answer *answer = &question->queries[i].answer;
+	resolver->counters.failures += answer->verdict >= DNS_SILENT;
+	resolver->counters.timeouts += answer->verdict == DNS_SILENT;
+	dns_cache_put(&resolver->cache, question->name, types[i], answer, now_ms);
+	know(question, i, answer, now_ms);
+}
+
+static void ask(struct question *question, int i, int64_t now_ms)
+{
+	struct resolver *resolver = question->resolver;
+	struct dns_answer answer;
+	uint16_t ids[SERVERS_MAX];
+	question->known[i] = false;
+	question->answers[i] = (struct dns_answer){ 0 };
+	if (dns_cache_get(&resolver->cache, question->name, types[i], now_ms, &answer)) {
+		know(question, i, &answer, now_ms);
+		return;
+	}
+	if (getrandom(ids, sizeof(ids), 0) != (ssize_t) sizeof(ids))
+		abort(); /* so few bytes always come, getrandom(2) */
+	query_start(
+		&question->queries[i], &resolver->servers, question->name, types[i], ids, on_changed, question, now_ms);
+}
+
+static void question_begin(struct question *question, int64_t now_ms)
+{
+	question->found_ms = -1;
+	for (int i = 0; i < 2; i++)
+		ask(question, i, now_ms);
+}
+
+/* One family has had its answer for long, the other none yet: is that of the first still good? */
+static void question_renew(struct question *question, int64_t now_ms)
+{
+	int64_t found_ms = question->found_ms;
+	question->found_ms = -1;
+	for (int i = 0; i < 2; i++)
+		if (question->known[i])
+			ask(question, i, now_ms);
+	if (question->found_ms >= 0)
+		question->found_ms = found_ms;
+}
+
+/* When it must be run if nothing happens. */
+static int64_t due_ms(const struct question *question)
+{
+	int64_t due = INT64_MAX;
+	for (int i = 0; i < 2; i++)
+		if (!question->known[i])
+			due = earlier(due, query_due_ms(&question->queries[i]));
+	if (question->found_ms >= 0 && !TAILQ_EMPTY(&question->lookups))
+		due = earlier(due, question->found_ms + RESOLVER_DELAY_MS);
+	return due;
+}
+
+/* -- telling -- */
+
+static bool has_ended(const struct question *question)
+{
+	return question->known[0] && question->known[1];
+}
+
+/* What both families together come to. That of one that is not known is empty. */
+static size_t copy_addresses(const struct dns_answer answers[2], struct address addresses[RESOLVER_ADDRESSES_MAX])
+{
+	memcpy(addresses, answers[0].addresses, answers[0].n * sizeof(addresses[0]));
+	memcpy(addresses + answers[0].n, answers[1].addresses, answers[1].n * sizeof(addresses[0]));
+	return (size_t) answers[0].n + answers[1].n;
+}
+
+/* Without an address: that a name has nothing of one family says less than that the servers fail for the other. */
+static enum reason reason_of(const struct dns_answer answers[2])
+{
+	switch (answers[0].verdict > answers[1].verdict ? answers[0].verdict : answers[1].verdict) {
+	case DNS_FAILED:
+		return REASON_RESOLVE_ERROR;
+	case DNS_SILENT:
+		return REASON_RESOLVE_TIMEOUT;
+	default:
+		return REASON_RESOLVE_FAILED;
+	}
+}
+
+static void call_done(resolver_done *done, void *arg, const struct dns_answer answers[2])
+{
+	struct address addresses[RESOLVER_ADDRESSES_MAX];
+	size_t n = copy_addresses(answers, addresses);
+	if (n > 0)
+		done(arg, REASON_NONE, addresses, n);
+	else
+		done(arg, reason_of(answers), NULL, 0);
+}
+
+/* Who is told may look names up, and give up others, this one as well. */
+static void tell(struct question *question)
+{
+	question->telling++;
+	for (struct lookup *lookup; (lookup = TAILQ_FIRST(&question->lookups));) {
+		resolver_done *done = lookup->done;
+		void *arg = lookup->arg;
+		TAILQ_REMOVE(&question->lookups, lookup, entry);
+		free(lookup);
+		call_done(done, arg, question->answers);
+	}
+	question->telling--;
+}
+
+static bool may_tell(const struct question *question, int64_t now_ms)
+{
+	return has_ended(question) || (question->found_ms >= 0 && now_ms - question->found_ms >= RESOLVER_DELAY_MS);
+}
+
+/* Returns whether nobody waits for it any more. */
+static bool question_run(struct question *question, int64_t now_ms)
+{
+	struct resolver *resolver = question->resolver;
+	unmark(question);
+	for (int i = 0; i < 2; i++)
+		if (!question->known[i] && query_run(&question->queries[i], now_ms))
+			learn(question, i, now_ms);
+	bool tells = may_tell(question, now_ms);
+	if (tells)
+		tell(question);
+	if (has_ended(question) && question->telling == 0)
+		question_free(question);
+	else
+		resolver->next_ms = earlier(resolver->next_ms, due_ms(question));
+	return tells;
+}
+
+/* -- the loop -- */
+
+static void mark_due(struct resolver *resolver, int64_t now_ms)
+{
+	struct question *question;
+	if (now_ms < resolver->next_ms)
+		return;
+	resolver->next_ms = INT64_MAX;
+	TAILQ_FOREACH(question, &resolver->questions, entry)
+	{
+		int64_t due = due_ms(question);
+		if (due <= now_ms)
+			mark(question);
+		else
+			resolver->next_ms = earlier(resolver->next_ms, due);
+	}
+}
+
+void resolver_process(struct resolver *resolver)
+{
+	int64_t now_ms = monotonic_ms();
+	servers_process(&resolver->servers, now_ms);
+	mark_due(resolver, now_ms);
+	for (struct question *question; (question = TAILQ_FIRST(&resolver->marked));)
+		(void) question_run(question, now_ms);
+}
+
+int resolver_timeout_ms(const struct resolver *resolver)
+{
+	int64_t next = TAILQ_EMPTY(&resolver->questions) ? INT64_MAX : resolver->next_ms;
+	next = earlier(next, servers_due_ms(&resolver->servers));
+	if (next == INT64_MAX)
+		return -1;
+	int64_t left = next - monotonic_ms();
+	return left > 0 ? (int) left : 0;
+}
+
+int resolver_fd(const struct resolver *resolver)
+{
+	return resolver->servers.epoll;
+}
+
+/* -- looking up -- */
+
+static bool find_in_hosts(struct resolver *resolver, const struct host *host, resolver_done *done, void *arg)
+{
+	struct address addresses[RESOLVER_ADDRESSES_MAX];
+	size_t n = 0;
+	if (resolver->hosts)
+		n = hostsfile_find(resolver->hosts, host, addresses, ARRAY_SIZE(addresses));
+	resolver->counters.known += n > 0;
+	if (n > 0)
+		done(arg, REASON_NONE, addresses, n);
+	return n > 0;
+}
+
+/* Where both families are known. */
+static bool find_in_cache(
+	struct resolver *resolver, const struct host *host, int64_t now_ms, resolver_done *done, void *arg)
+{
+	struct dns_answer answers[2];
+	for (int i = 0; i < 2; i++)
+		if (!dns_cache_get(&resolver->cache, host->name, types[i], now_ms, &answers[i]))
+			return false;
+	resolver->counters.known++;
+	call_done(done, arg, answers);
+	return true;
+}
+
+static struct question *find_question(struct resolver *resolver, const struct host *host)
+{
+	struct question *question;
+	TAILQ_FOREACH(question, &resolver->questions, entry)
+	if (!has_ended(question) && strcmp(question->name, host->name) == 0)
+		return question;
+	return NULL;
+}
+
+/* Nobody waits any more for names that were given up: they make room. */
+static bool has_room(struct resolver *resolver)
+{
+	struct question *question;
+	if (resolver->n_questions < resolver->max_questions)
+		return true;
+	TAILQ_FOREACH(question, &resolver->questions, entry)
+	if (TAILQ_EMPTY(&question->lookups) && question->telling == 0) {
+		question_free(question);
+		return true;
+	}
+	return false;
+}
+
+static struct question *question_new(struct resolver *resolver, const struct host *host, int64_t now_ms)
+{
+	struct question *question = calloc(1, sizeof(*question));
+	if (!question)
+		return NULL;
+	question->resolver = resolver;
+	memcpy(question->name, host->name, sizeof(question->name));
+	TAILQ_INIT(&question->lookups);
+	TAILQ_INSERT_TAIL(&resolver->questions, question, entry);
+	resolver->n_questions++;
+	question_begin(question, now_ms);
+	return question;
+}
+
+static struct question *join(struct resolver *resolver, const struct host *host, int64_t now_ms)
+{
+	struct question *question = find_question(resolver, host);
+	if (!question)
+		return question_new(resolver, host, now_ms);
+	if (may_tell(question, now_ms))
+		question_renew(question, now_ms);
+	else
+		resolver->counters.shared++;
+	return question;
+}
+
+void resolver_start(
+	struct resolver *resolver, const struct host *host, resolver_done *done, void *arg, struct lookup **ret_lookup)
+{
+	int64_t now_ms = monotonic_ms();
+	*ret_lookup = NULL;
+	resolver->counters.lookups++;
+	if (find_in_hosts(resolver, host, done, arg) || find_in_cache(resolver, host, now_ms, done, arg))
+		return;
+	if (!find_question(resolver, host) && !has_room(resolver)) {
+		done(arg, REASON_LIMIT_LOOKUPS, NULL, 0);
+		return;
+	}
+	struct lookup *lookup = malloc(sizeof(*lookup));
+	struct question *question = lookup ? join(resolver, host, now_ms) : NULL;
+	if (!question) {
+		free(lookup);
+		done(arg, REASON_LIMIT_RESOURCES, NULL, 0);
+		return;
+	}
+	*lookup = (struct lookup){ .question = question, .done = done, .arg = arg };
+	TAILQ_INSERT_TAIL(&question->lookups, lookup, entry);
+	if (!question_run(question, now_ms))
+		*ret_lookup = lookup;
+}
+
+size_t resolver_cancel(struct lookup *lookup, struct address addresses[RESOLVER_ADDRESSES_MAX])
+{
+	struct question *question = lookup->question;
+	TAILQ_REMOVE(&question->lookups, lookup, entry);
+	free(lookup);
+	return copy_addresses(question->answers, addresses);
+}
+
+/* -- life -- */
 
 int resolver_new(struct resolver **ret, struct error *err)
 {
 	struct resolver *resolver = calloc(1, sizeof(*resolver));
 	if (!resolver)
 		return error_set(err, ENOMEM, "resolver");
-	resolver->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (resolver->epoll < 0) {
+	resolver->servers.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (resolver->servers.epoll < 0) {
 		int r = error_set(err, errno, "epoll_create1");
 		free(resolver);
 		return r;
 	}
-
-	/* every option that is not given c-ares would take from a file or a variable */
-	char lookups[] = "b";
-	struct in_addr nobody = { .s_addr = htonl(INADDR_LOOPBACK) };
-	struct ares_options options = {
-		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
-		.timeout = TRY_TIMEOUT_MS,
-		.tries = TRIES,
-		.ndots = 1,
-		.servers = &nobody,
-		.nservers = 1,
-		.lookups = lookups,
-		.sock_state_cb = on_socket_state,
-		.sock_state_cb_data = resolver,
-	};
-	int status = ares_init_options(&resolver->channel, &options,
-		ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_SERVERS |
-			ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_SORTLIST |
-			ARES_OPT_NOROTATE);
-	if (status != ARES_SUCCESS) {
-		close(resolver->epoll);
-		free(resolver);
-		return error_say(err, ENOMEM, "c-ares: %s", ares_strerror(status));
-	}
-	ares_set_socket_functions(resolver->channel, &socket_functions, NULL);
+	resolver->max_questions = LIMIT;
+	resolver->next_ms = INT64_MAX;
 	TAILQ_INIT(&resolver->questions);
+	TAILQ_INIT(&resolver->marked);
 	*ret = resolver;
 	return 0;
 }
@@ -157,230 +431,63 @@ void resolver_free(struct resolver *resolver)
 {
 	if (!resolver)
 		return;
-	ares_destroy(resolver->channel);
-	close(resolver->epoll);
+	for (struct question *question; (question = TAILQ_FIRST(&resolver->questions));) {
+		for (struct lookup *lookup; (lookup = TAILQ_FIRST(&question->lookups));) {
+			TAILQ_REMOVE(&question->lookups, lookup, entry);
+			free(lookup);
+		}
+		question_free(question);
+	}
+	servers_set(&resolver->servers, NULL, 0);
+	dns_cache_clear(&resolver->cache);
 	hostsfile_free(resolver->hosts);
+	close(resolver->servers.epoll);
 	free(resolver);
+}
+
+static void change_servers(struct resolver *resolver, const struct resolvconf_server *servers, size_t n)
+{
+	struct question *question, *next;
+	int64_t now_ms = monotonic_ms();
+	TAILQ_FOREACH(question, &resolver->questions, entry)
+	stop_queries(question);
+	servers_set(&resolver->servers, servers, n);
+	dns_cache_clear(&resolver->cache);
+	for (question = TAILQ_FIRST(&resolver->questions); question; question = next) {
+		next = TAILQ_NEXT(question, entry);
+		if (TAILQ_EMPTY(&question->lookups))
+			question_free(question);
+		else
+			question_begin(question, now_ms);
+	}
+	resolver->next_ms = now_ms;
 }
 
 int resolver_configure(struct resolver *resolver, const char *resolvconf, size_t resolvconf_len, const char *hosts,
 	size_t hosts_len, struct error *err)
 {
-	struct resolvconf_server servers[RESOLVCONF_SERVERS_MAX];
-	size_t n = resolvconf_servers(resolvconf ? resolvconf : "", resolvconf_len, servers);
-
-	char buf[RESOLVCONF_SERVERS_MAX * (ADDRESS_TEXT_MAX + sizeof(servers[0].scope) + 8)];
-	struct text csv = text_init(buf, sizeof(buf));
-	for (size_t i = 0; i < n; i++) {
-		bool scoped = servers[i].scope[0] != '\0';
-		char address[ADDRESS_TEXT_MAX];
-		address_format(&servers[i].address, address);
-		text_add(&csv, "%s%s%s%s", i ? "," : "", address, scoped ? "%" : "", servers[i].scope);
-	}
-	struct hostsfile *hosts_new = NULL;
-	int r = hosts ? hostsfile_new(hosts, hosts_len, &hosts_new, err) : 0;
+	struct hostsfile *hostsfile = NULL;
+	int r = hosts ? hostsfile_new(hosts, hosts_len, &hostsfile, err) : 0;
 	if (r < 0)
 		return r;
-	ares_cancel(resolver->channel); /* servers cannot be changed while one is asked */
-	int status = ares_set_servers_csv(resolver->channel, buf);
-	if (status != ARES_SUCCESS) {
-		hostsfile_free(hosts_new);
-		return error_say(err, EINVAL, "name servers %s: %s", buf, ares_strerror(status));
-	}
 	hostsfile_free(resolver->hosts);
-	resolver->hosts = hosts_new;
+	resolver->hosts = hostsfile;
+
+	struct resolvconf_server servers[RESOLVCONF_SERVERS_MAX];
+	size_t n = resolvconf_servers(resolvconf ? resolvconf : "", resolvconf_len, servers);
+	if (!servers_are(&resolver->servers, servers, n))
+		change_servers(resolver, servers, n);
 	return 0;
 }
 
-int resolver_fd(const struct resolver *resolver)
+void resolver_limit(struct resolver *resolver, uint32_t names)
 {
-	return resolver->epoll;
+	resolver->max_questions = names;
 }
 
-int resolver_timeout_ms(const struct resolver *resolver)
+struct resolver_counters resolver_counters(const struct resolver *resolver)
 {
-	struct timeval tv;
-	const struct timeval *left = ares_timeout(resolver->channel, NULL, &tv);
-	/* rounded up, else the loop spins through the last millisecond */
-	return left ? (int) (left->tv_sec * 1000 + (left->tv_usec + 999) / 1000) : -1;
-}
-
-void resolver_process(struct resolver *resolver)
-{
-	struct epoll_event events[16];
-	int n = epoll_wait(resolver->epoll, events, ARRAY_SIZE(events), 0);
-	for (int i = 0; i < n; i++) {
-		/* an event of a socket that c-ares has closed meanwhile finds nothing to read there: harmless */
-		bool readable = events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP);
-		bool writable = events[i].events & EPOLLOUT;
-		ares_process_fd(resolver->channel, readable ? events[i].data.fd : ARES_SOCKET_BAD,
-			writable ? events[i].data.fd : ARES_SOCKET_BAD);
-	}
-	if (n <= 0) /* what is overdue */
-		ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-}
-
-static void add_address(struct question *question, sa_family_t family, const void *bytes)
-{
-	struct address address = { .family = family };
-	memcpy(address.bytes, bytes, family == AF_INET ? 4 : 16);
-	for (size_t i = 0; i < question->n; i++)
-		if (address_equal(&question->addresses[i], &address))
-			return;
-	if (question->n < RESOLVER_ADDRESSES_MAX)
-		question->addresses[question->n++] = address;
-}
-
-static enum reason failure_reason(int status)
-{
-	switch (status) {
-	case ARES_ENOTFOUND:
-	case ARES_ENODATA:
-		return REASON_RESOLVE_FAILED;
-	case ARES_ETIMEOUT:
-		return REASON_RESOLVE_TIMEOUT;
-	case ARES_ENOMEM:
-		return REASON_LIMIT_RESOURCES;
-	default:
-		return REASON_RESOLVE_ERROR;
-	}
-}
-
-static void note_failure(struct question *question, int status)
-{
-	/* that a name has no record of one family says less than that the servers fail for the other */
-	if (question->status == ARES_SUCCESS || failure_reason(question->status) == REASON_RESOLVE_FAILED)
-		question->status = status;
-}
-
-/* Nobody who is told may come to wait here again: the question is off the list, and gone when all have been told. */
-static void end_query(struct question *question)
-{
-	if (--question->pending > 0)
-		return;
-	question->resolver->n_questions--;
-	TAILQ_REMOVE(&question->resolver->questions, question, entry);
-	enum reason reason = question->n > 0 ? REASON_NONE : failure_reason(question->status);
-	for (struct lookup *lookup; (lookup = TAILQ_FIRST(&question->lookups));) {
-		resolver_done *done = lookup->done;
-		void *arg = lookup->arg;
-		TAILQ_REMOVE(&question->lookups, lookup, entry);
-		free(lookup);
-		done(arg, reason, question->n > 0 ? question->addresses : NULL, question->n);
-	}
-	free(question);
-}
-
-/* Half of the room for each family, so that neither crowds the other out. */
-#define FAMILY_MAX (RESOLVER_ADDRESSES_MAX / 2)
-
-static void on_a(void *arg, int status, int timeouts, unsigned char *answer, int len)
-{
-	struct question *question = arg;
-	struct ares_addrttl records[FAMILY_MAX];
-	int n = FAMILY_MAX;
-	(void) timeouts;
-	if (status == ARES_SUCCESS)
-		status = ares_parse_a_reply(answer, len, NULL, records, &n);
-	if (status != ARES_SUCCESS)
-		note_failure(question, status);
-	else
-		for (int i = 0; i < n; i++)
-			add_address(question, AF_INET, &records[i].ipaddr);
-	end_query(question);
-}
-
-static void on_aaaa(void *arg, int status, int timeouts, unsigned char *answer, int len)
-{
-	struct question *question = arg;
-	struct ares_addr6ttl records[FAMILY_MAX];
-	int n = FAMILY_MAX;
-	(void) timeouts;
-	if (status == ARES_SUCCESS)
-		status = ares_parse_aaaa_reply(answer, len, NULL, records, &n);
-	if (status != ARES_SUCCESS)
-		note_failure(question, status);
-	else
-		for (int i = 0; i < n; i++)
-			add_address(question, AF_INET6, &records[i].ip6addr);
-	end_query(question);
-}
-
-static bool find_in_hosts(struct resolver *resolver, const struct host *host, resolver_done *done, void *arg)
-{
-	struct address addresses[RESOLVER_ADDRESSES_MAX];
-	size_t n = 0;
-	if (resolver->hosts)
-		n = hostsfile_find(resolver->hosts, host, addresses, ARRAY_SIZE(addresses));
-	if (n > 0)
-		done(arg, REASON_NONE, addresses, n);
-	return n > 0;
-}
-
-static struct question *find_question(struct resolver *resolver, const struct host *host)
-{
-	struct question *question;
-	TAILQ_FOREACH(question, &resolver->questions, entry)
-	if (strcmp(question->name, host->name) == 0)
-		return question;
-	return NULL;
-}
-
-/* In flight when ask() has been called. */
-static struct question *add_question(struct resolver *resolver, const struct host *host)
-{
-	struct question *question =
-		resolver->n_questions < RESOLVER_QUESTIONS_MAX ? calloc(1, sizeof(*question)) : NULL;
-	if (!question)
-		return NULL;
-	*question = (struct question){ .resolver = resolver, .pending = 3 };
-	memcpy(question->name, host->name, sizeof(question->name));
-	TAILQ_INIT(&question->lookups);
-	TAILQ_INSERT_TAIL(&resolver->questions, question, entry);
-	resolver->n_questions++;
-	return question;
-}
-
-/* The third pending "query" is this function: both others may end before it does. Returns whether they have. */
-static bool ask(struct question *question)
-{
-	ares_channel channel = question->resolver->channel;
-	ares_query(channel, question->name, ns_c_in, ns_t_a, on_a, question);
-	ares_query(channel, question->name, ns_c_in, ns_t_aaaa, on_aaaa, question);
-	bool ended = question->pending == 1;
-	end_query(question);
-	return ended;
-}
-
-void resolver_start(
-	struct resolver *resolver, const struct host *host, resolver_done *done, void *arg, struct lookup **ret_lookup)
-{
-	*ret_lookup = NULL;
-	if (find_in_hosts(resolver, host, done, arg))
-		return;
-
-	struct question *question = find_question(resolver, host);
-	bool is_new = !question;
-	struct lookup *lookup = malloc(sizeof(*lookup));
-	if (lookup && is_new)
-		question = add_question(resolver, host);
-	if (!lookup || !question) {
-		free(lookup);
-		done(arg, REASON_LIMIT_RESOURCES, NULL, 0);
-		return;
-	}
-	*lookup = (struct lookup){ .question = question, .done = done, .arg = arg };
-	TAILQ_INSERT_TAIL(&question->lookups, lookup, entry);
-	if (!is_new || !ask(question))
-		*ret_lookup = lookup;
-}
-
-size_t resolver_cancel(struct lookup *lookup, struct address addresses[RESOLVER_ADDRESSES_MAX])
-{
-	const struct question *question = lookup->question;
-	size_t n = question->n;
-	memcpy(addresses, question->addresses, n * sizeof(addresses[0]));
-	TAILQ_REMOVE(&lookup->question->lookups, lookup, entry);
-	free(lookup);
-	return n;
+	struct resolver_counters counters = resolver->counters;
+	counters.queries = resolver->servers.sent;
+	return counters;
 }

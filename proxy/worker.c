@@ -120,11 +120,12 @@ static uint32_t connections_for(uint32_t connections, uint32_t descriptors)
 }
 
 /* What the policy says now, where there is room on the scoreboard and among the descriptors. */
-static void limit_connections(struct worker *worker)
+static void apply_limits(struct worker *worker)
 {
 	const struct conns *conns = &worker->conns;
 	uint32_t most = connections_for(conns->image->limits.connections, worker->descriptors);
 	worker->accepting.max = most < conns->board->n_slots ? most : conns->board->n_slots;
+	resolver_limit(conns->resolver, conns->image->limits.lookups);
 }
 
 static int configure_resolver(struct worker *worker, struct error *err)
@@ -242,7 +243,7 @@ static bool take_policy(struct worker *worker, int fd, uint32_t size)
 	uint32_t ended = review_conns(&worker->conns, worker->given.image,
 		log_bytes < worker->log_bytes ? log_bytes : worker->log_bytes);
 	(void) munmap((void *) (uintptr_t) before, before->size);
-	limit_connections(worker);
+	apply_limits(worker);
 	say(CHANNEL_REVIEWED, ended);
 	return true;
 }
@@ -403,7 +404,7 @@ static int open_all(struct worker *worker, const struct role *role, struct error
 	worker->given = given;
 	worker->descriptors = descriptors_wanted(conns->image->limits.connections);
 	worker->log_bytes = conns->image->limits.log_bytes;
-	limit_connections(worker);
+	apply_limits(worker);
 	r = role->isolated ? enter_sandbox(role, conns->image, worker->descriptors, err)
 			   : raise_descriptors(worker->descriptors, err);
 	return r < 0 ? r : configure_resolver(worker, err);

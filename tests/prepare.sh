@@ -2,7 +2,7 @@
 # Sourced by tests/run and tests/demo: what a fresh Debian 12 needs, and the builds. Needs root for the packages and for
 # the tests, which make network namespaces.
 
-BUILD_PACKAGES='gcc libc6-dev meson ninja-build pkg-config python3 libnl-route-3-dev libseccomp-dev libyajl-dev libc-ares-dev libcmocka-dev'
+BUILD_PACKAGES='gcc libc6-dev meson ninja-build pkg-config python3 libnl-route-3-dev libseccomp-dev libyajl-dev libcmocka-dev'
 ENGINE_PACKAGES='runc crun busybox-static iproute2 procps util-linux nftables tinyproxy-bin squid curl openssl'
 # What the tunnels benchmark measures beside the proxy.
 PEER_PACKAGES='haproxy squid tinyproxy-bin privoxy apache2-bin microsocks dante-server nginx-light'
@@ -11,7 +11,7 @@ READER_PACKAGES='apache2-bin golang-go iproute2 nginx-light python3-h11'
 FUZZ_PACKAGES='clang libclang-rt-14-dev'
 WARNING_PACKAGES='clang gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
 # What the arm64 build links with; unpacked into a directory, never installed.
-ARM64_PACKAGES='libnl-3-dev libnl-3-200 libnl-route-3-dev libnl-route-3-200 libseccomp-dev libseccomp2 libyajl-dev libyajl2 libc-ares-dev libc-ares2 libcmocka-dev libcmocka0'
+ARM64_PACKAGES='libnl-3-dev libnl-3-200 libnl-route-3-dev libnl-route-3-200 libseccomp-dev libseccomp2 libyajl-dev libyajl2 libcmocka-dev libcmocka0'
 
 builds=$top/build
 

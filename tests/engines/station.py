@@ -169,7 +169,8 @@ class Station:
         return queries
 
     def resolve(self, s):
-        """RFC 1035: A and AAAA; a name that is not known is NXDOMAIN, one whose value is null gets no answer."""
+        """RFC 1035: A and AAAA; a name that is not known is NXDOMAIN, one whose value is null gets no answer. Nothing
+        of it is to be remembered, not even that there is nothing (RFC 2308)."""
         query, client = s.recvfrom(4096)
         labels, at = [], 12
         while at < len(query) and query[at]:
@@ -184,8 +185,11 @@ class Station:
             return
         family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)
         records = [socket.inet_pton(family, a) for a in addresses if family and (":" in a) == (family == socket.AF_INET6)]
-        head = query[:2] + struct.pack("!HHHHH", 0x8580 | (0 if name in self.names else 3), 1, len(records), 0, 0)
+        rcode = 0 if name in self.names else 3
+        head = query[:2] + struct.pack("!HHHHH", 0x8580 | rcode, 1, len(records), not records, 0)
         body = b"".join(struct.pack("!HHHIH", 0xc00c, kind, 1, 0, len(r)) + r for r in records)
+        if not records:
+            body = b"\0" + struct.pack("!HHIHHIIIII", 6, 1, 0, 22, 0, 1, 1, 1, 1, 0)  # SOA
         s.sendto(head + query[12:end] + body, client)
 
     def op_connections(self):

@@ -109,12 +109,13 @@ def until(condition, what):
 
 
 class Names:
-    """A name server on 127.0.0.1:53. answers: name -> list of addresses, an rcode, or None (silence)."""
+    """A name server. answers: name -> list of addresses, an rcode, or None (silence). All holds for ttl seconds; with 0
+    nothing is remembered, so that the next connection gets the answer of then."""
 
-    def __init__(self):
-        self.answers, self.asked, self.kinds, self.held = {}, [], [], []
+    def __init__(self, address='127.0.0.1'):
+        self.answers, self.asked, self.kinds, self.held, self.ttl = {}, [], [], [], 0
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(('127.0.0.1', 53))
+        self.sock.bind((address, 53))
         threading.Thread(target=self.serve, daemon=True).start()
 
     @staticmethod
@@ -156,9 +157,11 @@ class Names:
             family = socket.AF_INET6 if ':' in address else socket.AF_INET
             if kind == (28 if family == socket.AF_INET6 else 1):
                 data = socket.inet_pton(family, address)
-                records += b'\xc0\x0c' + struct.pack('!HHIH', kind, 1, 60, len(data)) + data
+                records += b'\xc0\x0c' + struct.pack('!HHIH', kind, 1, self.ttl, len(data)) + data
                 n += 1
-        self.sock.sendto(query[:2] + struct.pack('!HHHHH', 0x8180 | rcode, 1, n, 0, 0) + question + records, client)
+        soa = b'' if n else b'\0' + struct.pack('!HHIHHIIIII', 6, 1, self.ttl, 22, 0, 1, 1, 1, 1, self.ttl)
+        head = struct.pack('!HHHHH', 0x8180 | rcode, 1, n, bool(soa), 0)
+        self.sock.sendto(query[:2] + head + question + records + soa, client)
 
 
 class Origin:
