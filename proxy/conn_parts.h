@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/host.h"
 #include "proxy/conn.h"
+#include "proxy/http_answer.h"
 #include "proxy/relay.h"
 #include "proxy/sni.h"
 #include "proxy/timers.h"
@@ -74,6 +75,7 @@ struct conn {
 	bool served;       /* there was an exchange */
 	uint16_t origin_port; /* of the origin that there is a connection to, whose host is the one last asked for */
 	bool kept_alive; /* proxy/keepalive.h */
+	struct http_answer_to answer_to;
 
 	/* of one state each */
 	bool greeted;            /* HANDSHAKE: the greeting was answered */
@@ -107,6 +109,8 @@ void conn_leave_ready(struct conn *conn);
 /* request.c: HEAD */
 void request_run(struct conn *conn);
 void request_expired(struct conn *conn);
+/* The answer of both doors of HTTP to what is refused; nothing where the reason has none. */
+void request_refuse(const struct conn *conn, enum reason reason, const char *problem, struct text *answer);
 
 /* handshake.c: HANDSHAKE, after a first byte that is SOCKS5's */
 void handshake_start(struct conn *conn);

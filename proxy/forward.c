@@ -204,11 +204,10 @@ void forward_expired(struct conn *conn)
 
 static void forward_refuse(const struct conn *conn, enum reason reason, const char *problem, struct text *answer)
 {
-	(void) conn;
 	if (reason == REASON_ALLOWED)
 		http_answer_options(answer);
-	else if (reason_http_status(reason) != 0)
-		http_answer(answer, reason, problem);
+	else
+		request_refuse(conn, reason, problem, answer);
 }
 
 const struct door door_http = {

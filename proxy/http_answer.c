@@ -20,6 +20,7 @@ static const char *status_phrase(unsigned status)
 		{ 405, "Method Not Allowed" },
 		{ 408, "Request Timeout" },
 		{ 417, "Expectation Failed" },
+		{ 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },
 		{ 502, "Bad Gateway" },
 		{ 503, "Service Unavailable" },
@@ -32,20 +33,45 @@ static const char *status_phrase(unsigned status)
 	return ""; /* the phrase may be empty, RFC 9112 section 4 */
 }
 
-void http_answer(struct text *text, enum reason reason, const char *problem)
+static void add_words(struct text *text, const struct refusal *refusal)
 {
-	unsigned status = reason_http_status(reason);
-	const char *error = reason_proxy_status(reason);
-	const char *sentence = reason_sentence(reason);
-	size_t body = strlen("oci-egress: ") + strlen(sentence) + (problem ? 1 + strlen(problem) : 0) + 1;
+	text_add(text, "oci-egress: %s: ", reason_code(refusal->reason));
+	refusal_add_sentence(text, refusal);
+	text_add(text, "\n");
+	if (refusal_add_subject(text, refusal))
+		text_add(text, "\n");
+}
+
+static bool is_worth_trying_again(unsigned status)
+{
+	return status == 429 || status == 503;
+}
+
+void http_answer(struct text *text, const struct refusal *refusal, struct http_answer_to to)
+{
+	unsigned status = reason_http_status(refusal->reason);
+	const char *error = reason_proxy_status(refusal->reason);
+	char buf[REFUSAL_TEXT_MAX];
+	struct text content = text_init(buf, sizeof(buf));
+	if (to.wants_json) {
+		refusal_add_json(&content, refusal);
+		text_add(&content, "\n");
+	} else {
+		add_words(&content, refusal);
+	}
 
 	text_add(text, "HTTP/1.1 %u %s\r\n", status, status_phrase(status));
-	if (reason == REASON_METHOD_NOT_ALLOWED)
+	if (refusal->reason == REASON_METHOD_NOT_ALLOWED)
 		text_add(text, "Allow: " METHODS "\r\n");
+	if (is_worth_trying_again(status))
+		text_add(text, "Retry-After: 1\r\n");
 	if (error)
-		text_add(text, "Proxy-Status: oci-egress; error=%s\r\n", error);
-	text_add(text, "Content-Type: text/plain\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", body);
-	text_add(text, "oci-egress: %s%s%s\n", sentence, problem ? " " : "", problem ? problem : "");
+		text_add(text, "Proxy-Status: oci-egress; error=%s; details=\"%s\"\r\n", error,
+			reason_code(refusal->reason));
+	text_add(text, "Content-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+		to.wants_json ? "application/json" : "text/plain", content.len);
+	if (!to.is_head)
+		text_add_bytes(text, content.buf, content.len);
 }
 
 void http_answer_options(struct text *text)

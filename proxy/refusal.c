@@ -19,14 +19,18 @@ static bool is_policy_port(const struct image *image, uint16_t port)
 	return false;
 }
 
+static void add_host(struct text *text, const struct host *host)
+{
+	bool six = host->kind == HOST_ADDRESS && host->address.family == AF_INET6;
+	text_add(text, six ? "[%s]" : "%s", host->name);
+}
+
 /* The entry of allow that lets exactly this through. */
 static void add_entry(struct text *text, const struct refusal *refusal)
 {
-	const struct host *host = refusal->host;
-	bool six = host->kind == HOST_ADDRESS && host->address.family == AF_INET6;
 	char buf[HOST_NAME_MAX_LEN + sizeof("[]:65535")];
 	struct text entry = text_init(buf, sizeof(buf));
-	text_add(&entry, six ? "[%s]" : "%s", host->name);
+	add_host(&entry, refusal->host);
 	if (!is_policy_port(refusal->image, refusal->port))
 		text_add(&entry, ":%u", (unsigned) refusal->port);
 	text_add_json(text, entry.buf, entry.len);
@@ -109,6 +113,21 @@ bool refusal_add_advice(struct text *text, const struct refusal *refusal)
 	}
 	add_string(text, refusal->image->name, refusal->image);
 	text_add(text, ".");
+	return true;
+}
+
+bool refusal_add_subject(struct text *text, const struct refusal *refusal)
+{
+	if (!refusal->host)
+		return false;
+	add_host(text, refusal->host);
+	text_add(text, ":%u", (unsigned) refusal->port);
+	if (refusal->rule) {
+		text_add(text, ", entry ");
+		add_string(text, refusal->rule->text, refusal->image);
+	}
+	text_add(text, ". ");
+	(void) refusal_add_advice(text, refusal);
 	return true;
 }
 

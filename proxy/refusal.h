@@ -41,5 +41,8 @@ bool refusal_add_fix(struct text *text, const struct refusal *refusal);
 /* The same for people: `To allow it: "allow": ["example.com:8443"] in policy "web".` Or nothing, and false. */
 bool refusal_add_advice(struct text *text, const struct refusal *refusal);
 
+/* `example.com:8443, entry "*.com". To allow it: ...`; nothing, and false, where no host is known. */
+bool refusal_add_subject(struct text *text, const struct refusal *refusal);
+
 /* For programs: one JSON object, without the line's end. */
 void refusal_add_json(struct text *text, const struct refusal *refusal);

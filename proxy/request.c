@@ -5,7 +5,7 @@
 
 #include "proxy/conn_parts.h"
 #include "proxy/ending.h"
-#include "proxy/http_answer.h"
+#include "proxy/http_accept.h"
 #include "proxy/http_request.h"
 #include "proxy/reading.h"
 
@@ -34,6 +34,10 @@ static void request_complete(struct conn *conn)
 	struct http_request request;
 	const char *problem = NULL;
 	enum reason reason = http_request_read(&reading->head, reading->buf, &request, &problem);
+	conn->answer_to = (struct http_answer_to){
+		.wants_json = http_accepts_json(&reading->head, reading->buf),
+		.is_head = http_span_is(reading->buf, reading->head.method, "HEAD"),
+	};
 	if (reason != REASON_NONE)
 		ending_refuse(conn, reason, problem);
 	else if (request.is_connect)
@@ -46,6 +50,7 @@ static void request_complete(struct conn *conn)
 static void request_begins(struct conn *conn)
 {
 	conn->between = false;
+	conn->answer_to = (struct http_answer_to){ 0 };
 	conn_stamp(conn);
 	conn_set_deadline(conn, TIMER_HEAD, conn->conns->image->limits.head_timeout_ms);
 }
@@ -104,14 +109,21 @@ void request_expired(struct conn *conn)
 	head_ended(conn, REASON_HEAD_TIMEOUT, NULL);
 }
 
-/* -- the door of CONNECT -- */
-
-static void connect_refuse(const struct conn *conn, enum reason reason, const char *problem, struct text *answer)
+void request_refuse(const struct conn *conn, enum reason reason, const char *problem, struct text *answer)
 {
-	(void) conn;
+	const struct refusal refusal = {
+		.reason = reason,
+		.problem = problem,
+		.host = conn->port ? &conn->host : NULL,
+		.port = conn->port,
+		.image = conn->conns->image,
+		.rule = conn->rule,
+	};
 	if (reason_http_status(reason) != 0)
-		http_answer(answer, reason, problem);
+		http_answer(answer, &refusal, conn->answer_to);
 }
+
+/* -- the door of CONNECT -- */
 
 /* Here CONNECT becomes a tunnel. */
 static void connect_connected(struct conn *conn)
@@ -122,6 +134,6 @@ static void connect_connected(struct conn *conn)
 const struct door door_connect = {
 	.name = "connect",
 	.checks_sni = true,
-	.refuse = connect_refuse,
+	.refuse = request_refuse,
 	.connected = connect_connected,
 };

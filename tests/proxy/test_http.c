@@ -244,25 +244,60 @@ static void test_number_of_fields(void **state)
 	assert_int_equal(check(text, len + 6).reason, REASON_HEAD_TOO_LARGE);
 }
 
+static const char problem[] = "A sentence about as long as the longest of the problems is here.";
+
+static void check_answer(const char *buf, enum reason reason)
+{
+	char line[128];
+	const char *body = strstr(buf, "\r\n\r\n");
+	assert_non_null(body);
+	(void) snprintf(line, sizeof(line), "\r\nContent-Length: %zu\r\n", strlen(body + 4));
+	assert_non_null(strstr(buf, line));
+	(void) snprintf(line, sizeof(line), "\r\nProxy-Status: oci-egress; error=%s; details=\"%s\"\r\n",
+		reason_proxy_status(reason), reason_code(reason));
+	assert_non_null(strstr(buf, line));
+	assert_int_equal(strstr(buf, "\r\nAllow: GET, ") != NULL, reason == REASON_METHOD_NOT_ALLOWED);
+	assert_null(strstr(buf, "  ")); /* a phrase was found */
+}
+
 static void test_answers(void **state)
 {
 	(void) state;
-	for (int reason = 0; reason < REASON_COUNT; reason++) {
-		if (reason_http_status((enum reason) reason) < 400)
+	for (int i = 0; i < REASON_COUNT; i++) {
+		enum reason reason = (enum reason) i;
+		const struct refusal refusal = { .reason = reason, .problem = problem };
+		if (reason_http_status(reason) < 400)
 			continue;
-		char buf[HTTP_ANSWER_MAX], length[64];
+		char buf[HTTP_ANSWER_MAX];
 		struct text text = text_init(buf, sizeof(buf));
-		http_answer(&text, (enum reason) reason,
-			"A sentence about as long as the longest of the problems is here.");
+		http_answer(&text, &refusal, (struct http_answer_to){ 0 });
 		assert_false(text.cut);
-		const char *body = strstr(buf, "\r\n\r\n");
-		assert_non_null(body);
-		(void) snprintf(length, sizeof(length), "\r\nContent-Length: %zu\r\n", strlen(body + 4));
-		assert_non_null(strstr(buf, length));
-		assert_non_null(strstr(body, reason_sentence((enum reason) reason)));
-		assert_int_equal(strstr(buf, "\r\nAllow: GET, ") != NULL, reason == REASON_METHOD_NOT_ALLOWED);
-		assert_null(strstr(buf, "  ")); /* a phrase was found */
+		check_answer(buf, reason);
+		assert_non_null(strstr(buf, "\r\nContent-Type: text/plain\r\n"));
+		assert_non_null(strstr(buf, reason_sentence(reason)));
+		assert_non_null(strstr(buf, problem));
+
+		text = text_init(buf, sizeof(buf));
+		http_answer(&text, &refusal, (struct http_answer_to){ .wants_json = true });
+		assert_false(text.cut);
+		check_answer(buf, reason);
+		assert_non_null(strstr(buf, "\r\nContent-Type: application/json\r\n"));
+		assert_non_null(strstr(buf, problem));
 	}
+}
+
+/* The same head as to a GET, and not a byte behind it. */
+static void test_answer_to_head(void **state)
+{
+	(void) state;
+	const struct refusal refusal = { .reason = REASON_NOT_LISTED };
+	char get[HTTP_ANSWER_MAX], head[HTTP_ANSWER_MAX];
+	struct text text = text_init(get, sizeof(get));
+	http_answer(&text, &refusal, (struct http_answer_to){ 0 });
+	text = text_init(head, sizeof(head));
+	http_answer(&text, &refusal, (struct http_answer_to){ .is_head = true });
+	assert_string_equal(strstr(head, "\r\n\r\n"), "\r\n\r\n");
+	assert_memory_equal(get, head, strlen(head));
 }
 
 int main(void)
@@ -275,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_number_of_fields),
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_answer_to_head),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

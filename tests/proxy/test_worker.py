@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real worker, end to end: what it lets through, what it refuses and how, and what it says of it in the log."""
+import json
 import os
 import random
 import select
@@ -230,14 +231,17 @@ class Tunnels(Case):
 class Refusals(Case):
     def test_denied_names_are_not_looked_up(self):
         self.start()
-        answer = self.refused('evil.test:443', 403, 'not-listed', 'denied', host='evil.test', port=443, address=None,
-                              rule=None)
-        self.assertIn(b'\r\nProxy-Status: oci-egress; error=http_request_denied\r\n', answer)
+        answer = self.refused('EVIL.test.:443', 403, 'not-listed', 'denied', host='evil.test', port=443, address=None,
+                              rule=None, fix={'allow': ['evil.test']})
+        self.assertIn(b'\r\nProxy-Status: oci-egress; error=http_request_denied; details="not-listed"\r\n', answer)
         self.assertIn(b'\r\nContent-Type: text/plain\r\n', answer)
         self.assertIn(b'\r\nConnection: close\r\n', answer)
         head, body = answer.split(b'\r\n\r\n', 1)
         self.assertIn(b'Content-Length: %d' % len(body), head)
-        self.assertNotIn(b'evil', answer)
+        self.assertNotIn(b'EVIL', answer)  # in its canonical spelling, if at all
+        lines = body.decode().splitlines()
+        self.assertRegex(lines[0], r'^oci-egress: not-listed: The policy of this container .* will not help\. .*\.$')
+        self.assertEqual(lines[1:], ['evil.test:443. To allow it: "allow": ["evil.test"] in policy "test".'])
         self.assertEqual(NAMES.asked, [])
 
     def test_other_ports_and_deny_entries(self):
@@ -245,6 +249,31 @@ class Refusals(Case):
         self.refused('a.origin.test:25', 403, 'port-not-listed', 'denied')
         self.refused('bad.origin.test:443', 403, 'denied', 'denied', rule='bad.origin.test', rule_line=1)
         self.assertEqual(NAMES.asked, [])
+
+    def test_json_for_who_asks_for_it(self):
+        self.worker = Worker({'allow': ['origin.test'], 'deny': ['*.bad.test'], 'ports': [443]})
+        accept = b'Accept: application/json, */*\r\n'
+        for target, extra in (('a.bad.test:443', {'rule': '*.bad.test', 'error': 'denied'}),
+                              ('evil.test:8443', {'fix': {'allow': ['evil.test:8443']}, 'error': 'not-listed'}),
+                              ('origin.test:80', {'fix': {'allow': ['origin.test:80']}, 'error': 'port-not-listed',
+                                                  'rule': 'origin.test'})):
+            host, port = target.split(':')
+            plain = b'GET http://%s/ HTTP/1.1\r\nHost: %s\r\n%s\r\n' % (target.encode(), target.encode(), accept)
+            for text in (connect_request(target, accept), plain):
+                head, body = request(self.worker, text).split(b'\r\n\r\n', 1)
+                self.assertIn(b'\r\nContent-Type: application/json\r\n', head)
+                answer = json.loads(body)
+                self.assertIn('policy', answer.pop('message'))
+                self.assertEqual(answer, {'host': host, 'port': int(port), 'policy': 'test', **extra})
+                self.assertEqual(self.worker.line()['reason'], extra['error'])
+
+    def test_answer_to_head(self):
+        """No content, however long it would have been; and none of it sticks to the connection."""
+        self.start()
+        answer = request(self.worker, b'HEAD http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n')
+        self.assertTrue(answer.startswith(b'HTTP/1.1 403 '), answer)
+        self.assertEqual(answer.split(b'\r\n\r\n', 1)[1], b'')
+        self.assertNotIn(b'Content-Length: 0', answer)
 
     def test_methods(self):
         self.start()
