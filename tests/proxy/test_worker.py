@@ -606,6 +606,27 @@ class Limits(Case):
         self.assertEqual(read_head(waiting)[0], 200)
         waiting.close()
 
+    def test_lookups(self):
+        """One more name is answered at once; the same name again, or an address, takes none of them."""
+        self.start([self.target, '*.slow.test', f'{SERVED}:{self.origin.port}'], limits={'lookups': 2})
+        waiting = []
+        for name in ('a', 'b', 'b'):
+            NAMES.answers[f'{name}.slow.test'] = None
+            waiting.append(self.worker.connect())
+            waiting[-1].sendall(connect_request(f'{name}.slow.test:443'))
+        until(lambda: {'a.slow.test', 'b.slow.test'} <= set(NAMES.asked), 'both asked for')
+        answer = self.refused('c.slow.test:443', 429, 'limit-lookups', 'failed')
+        self.assertIn(b'\r\nRetry-After: 1\r\n', answer)
+        self.assertNotIn('c.slow.test', NAMES.asked)
+        client, origin = self.tunnel(f'{SERVED}:{self.origin.port}')
+        client.close(), origin.close()
+        self.assertEqual(self.worker.line()['reason'], 'allowed')
+        NAMES.release('a.slow.test', ['127.0.0.1'])
+        self.assertEqual(read_head(waiting[0])[0], 403)
+        client, origin = self.tunnel()
+        for sock in (client, origin, *waiting):
+            sock.close()
+
     def test_connections_per_second(self):
         """Bursts of a quarter of a second's, then as many as the rate lets through; nobody is turned away."""
         self.start(limits={'connections_per_second': 20})

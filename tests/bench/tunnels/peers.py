@@ -160,7 +160,7 @@ http {
 
 def ours(program, keeper):
     policy = {"allow": [f"{HOST}:{number}" for number in PORTS], "networks": [f"{HOST}/32"],
-              "limits": {"connections": CONNECTIONS, "head_timeout_ms": 120000}}
+              "limits": {"connections": CONNECTIONS, "connections_per_second": 0, "head_timeout_ms": 120000}}
     return Peer("oci-egress", "connect", 3150, [program, "proxy", "--keeper", keeper, "--policy", "{place}/policy.json", "--listen", "{host}:{port}"],
                 ALL, {"policy.json": json.dumps(policy, indent=1)})
 
