@@ -6,6 +6,7 @@
 #define HEADER_LEN 12
 #define NAME_MAX_LEN 255 /* RFC 1035 section 2.3.4, with the lengths of labels and the root's */
 #define LABEL_MAX_LEN 63
+#define POINTERS_MAX 127 /* as many as a name can have labels */
 
 #define FLAG_RESPONSE 0x8000u
 #define FLAG_TRUNCATED 0x0200u
@@ -100,7 +101,7 @@ static bool read_name(const struct message *message, size_t *at, struct name *re
 {
 	const uint8_t *bytes = message->bytes;
 	size_t from = *at, p = *at, len = 0;
-	bool jumped = false;
+	unsigned pointers = 0;
 	for (;;) {
 		if (p >= message->len)
 			return false;
@@ -108,9 +109,10 @@ static bool read_name(const struct message *message, size_t *at, struct name *re
 		if (label > LABEL_MAX_LEN) {
 			if (label < 0xc0 || message->len - p < 2)
 				return false;
-			if (!jumped)
+			if (pointers == 0)
 				*at = p + 2;
-			jumped = true;
+			if (++pointers > POINTERS_MAX)
+				return false;
 			p = get16(bytes + p) & 0x3fffu;
 			if (p >= from)
 				return false;
@@ -126,7 +128,7 @@ static bool read_name(const struct message *message, size_t *at, struct name *re
 		if (label == 0)
 			break;
 	}
-	if (!jumped)
+	if (pointers == 0)
 		*at = p;
 	ret->len = len;
 	return true;
