@@ -25,7 +25,7 @@ FILES = []
 NAMES = None
 INTERNET = None
 PUBLIC = ['93.184.216.34', '2606:2800:220:1:248:1893:25c8:1946']
-PORTS = (443, 8443)  # of the rows that are allowed
+PORTS = (80, 443, 8443)  # of the rows that are allowed
 # Allowed, and yet nobody is there: a link-local address is none without its interface.
 UNREACHABLE = {'n049'}
 
@@ -42,6 +42,7 @@ class Internet:
 
     def __init__(self):
         self.listeners = {}
+        self.answered = []  # connections that have been dealt with already
         self.failure = None
         maker = threading.Thread(target=self.make)
         maker.start()
@@ -93,11 +94,24 @@ class Internet:
 
     def accept(self, timeout=WAIT):
         """The next connection's address and port there."""
+        if self.answered:
+            return self.answered.pop(0)
         ready = select.select(list(self.listeners), [], [], timeout)[0]
         if not ready:
             return None
         with self.listeners[ready[0]].accept()[0] as sock:
             return sock.getsockname()[:2]
+
+    def answer(self, client):
+        """Answers what comes there, until client has something to read."""
+        while True:
+            ready = select.select([client, *self.listeners], [], [], WAIT)[0]
+            if client in ready or not ready:
+                return
+            with self.listeners[ready[0]].accept()[0] as sock:
+                sock.recv(65536)
+                sock.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+                self.answered.append(sock.getsockname()[:2])
 
     def forget(self):
         while self.accept(0):
@@ -109,9 +123,17 @@ def raw(text):
     return text.encode('utf-8' if max(text, default='') > '\xff' else 'latin-1')
 
 
+def authority(row):
+    """HOST:PORT of an http:// URL; '' where it is none."""
+    match = re.fullmatch(r'http://([!-.0->@-~]*)(?:[/?][!"$-~]*)?', row['target'])
+    return match[1] + ('' if re.search(r':[^\]]*$', match[1]) else ':80') if match else ''
+
+
 def target(row):
     """(what stands for the host, without brackets, its address family or 0, port); None where a row's target has no
     such parts."""
+    if row['via'] == 'http':
+        row = {'via': 'connect', 'target': authority(row)}
     if row['via'] == 'socks5':
         return raw(row['target']), {1: socket.AF_INET, 4: socket.AF_INET6}.get(row.get('atyp'), 0), row['port']
     if row['via'] == 'connect':
@@ -144,6 +166,26 @@ class Connect:
         return read_head(client)[0]
 
 
+class Http:
+    name = 'http'
+    classes = {200: 'allow', 400: 'bad_request', 431: 'bad_request', 403: 'deny'}
+    unreachable = 502
+
+    @staticmethod
+    def request(row):
+        if row['via'] == 'http':
+            return b'GET %s HTTP/1.1\r\nHost: x\r\n\r\n' % raw(row['target'])
+        if not (parts := target(row)) or set(parts[0]) & set(b'/?'):  # there they end the host
+            return None
+        host = b'[%s]' % parts[0] if parts[1] == socket.AF_INET6 else parts[0]
+        return b'GET http://%s:%d/ HTTP/1.1\r\nHost: x\r\n\r\n' % (host, parts[2])
+
+    @staticmethod
+    def answer(client):
+        INTERNET.answer(client)
+        return read_head(client)[0]
+
+
 class Socks5:
     name = 'socks5'
     classes = {0: 'allow', 1: 'bad_request', 2: 'deny'}
@@ -168,7 +210,7 @@ class Socks5:
         return reply[1] if reply[0] == 5 and reply[2:] == bytes([0, 1, 0, 0, 0, 0, 0, 0]) else None
 
 
-DOORS = [Connect, Socks5]
+DOORS = [Connect, Http, Socks5]
 
 
 def load(path):
@@ -208,6 +250,8 @@ class Hosts(unittest.TestCase):
     def wanted(row):
         if row['via'] == 'connect':
             return refmodel.parse_authority(row['target'])
+        if row['via'] == 'http':
+            return refmodel.parse_authority(authority(row))
         parse = refmodel.parse_bracketed if row.get('atyp') == 4 else refmodel.parse_host
         return parse(row['target']), row['port']
 
