@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,14 +50,21 @@ static void close_channel(struct builtin *builtin)
 	builtin->ready = false;
 }
 
+struct copy {
+	char **argv;
+	const struct image *image;
+};
+
 static int run_copy(void *arg)
 {
-	char **argv = arg;
+	const struct copy *copy = arg;
 	int argc = 0;
-	while (argv[argc])
+	while (copy->argv[argc])
 		argc++;
+	/* It maps its own, which it lets go of when the policy is reloaded: ours would hold the memory. */
+	(void) munmap((void *) (uintptr_t) copy->image, copy->image->size);
 	title_set("worker");
-	return worker_main(argc, argv);
+	return worker_main(argc, copy->argv);
 }
 
 /*
@@ -68,8 +76,9 @@ static int run_copy(void *arg)
 static int start(const struct builtin *builtin, char **argv, const int *fds, size_t n_fds, struct handle *handle,
 	struct error *err)
 {
+	struct copy copy = { argv + 2, builtin->image };
 	if (builtin->starts == 0)
-		return spawn_copy(run_copy, argv + 2, fds, n_fds, &handle->pid, &handle->pidfd, err);
+		return spawn_copy(run_copy, &copy, fds, n_fds, &handle->pid, &handle->pidfd, err);
 	return spawn(KEEPER_FD_PROGRAM, (const char *const *) argv, fds, n_fds, &handle->pid, &handle->pidfd, err);
 }
 
