@@ -133,7 +133,7 @@ class BackEnd:
 
     @staticmethod
     def answer(sock):
-        data = b''
+        data, asked = b'', False
         with sock:
             while True:
                 more = sock.recv(1 << 18)
@@ -144,10 +144,14 @@ class BackEnd:
                     request = parse_request(data, 0)
                     if not request:
                         break
-                    end, method, target, content = request
-                    data = data[end:]
+                    end, method, _, content = request
+                    data, asked = data[end:], False
                     text = json.dumps([method.decode(), None, len(content), zlib.crc32(content)]).encode()
                     sock.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Read: %s\r\n\r\n' % text)
+                # Apache waits for it before it hands on the content
+                if not asked and b'\r\n\r\n' in data and b'100-continue' in data.split(b'\r\n\r\n')[0]:
+                    asked = True
+                    sock.sendall(b'HTTP/1.1 100 Continue\r\n\r\n')
 
 
 def start_server(command, address):
@@ -212,7 +216,7 @@ def open_readers(names, directory):
         elif name == 'http.server':
             opened[name] = readers.read_with_http_server
         elif name == 'go':
-            opened[name] = readers.Program(build_go(directory))
+            opened[name] = readers.Program(build_go(directory), unseen=[['OPTIONS', '*']])
         elif name == 'node':
             opened[name] = readers.Program('node', os.path.join(HERE, 'reader.js'))
         elif name in ('nginx', 'apache'):
@@ -230,16 +234,17 @@ def same(seen, expected):
     return (seen[0], seen[2], seen[3]) == (expected[0], expected[2], expected[3]) and seen[1] in (None, expected[1])
 
 
-def judge(seen, end, requests, problem):
+def judge(read, stream, requests, problem):
     """'', 'refused', or what was read in another way."""
-    expected = [readers.message(*request) for request in requests]
+    seen, end = read(stream)
+    expected = [readers.message(*of) for of in requests if list(of[:2]) not in getattr(read, 'unseen', ())]
     for i, message in enumerate(seen):
         if i >= len(expected):
             return '' if problem else f'one request more: {message}'
         if not same(message, expected[i]):
             return f'request {i}: {message}, expected {expected[i]}'
     if len(seen) < len(expected):
-        return 'refused' if end == 'refused' else f'{len(seen)} requests of {len(expected)}'
+        return 'refused' if end == 'refused' else f'{len(seen)} requests of {len(expected)}, {end}'
     return ''
 
 
@@ -252,7 +257,7 @@ def compare(kept, names, directory):
         for stream, requests, problem in kept:
             if problem == 'torn' and not requests:
                 continue
-            verdict = judge(*read(stream), requests, problem)
+            verdict = judge(read, stream, requests, problem)
             counts['same' if verdict == '' else 'refused' if verdict == 'refused' else 'differ'] += 1
             if verdict not in ('', 'refused'):
                 findings += 1

@@ -3,7 +3,7 @@
 
 HOSTS = ['a.test', 'b.test', 'A.TEST', 'a.test:80', 'a.test.', 'c.test:8080']
 METHODS = ['GET'] * 8 + ['POST'] * 8 + ['PUT', 'DELETE', 'OPTIONS', 'HEAD', 'PATCH', 'PROPFIND', 'REPORT']
-PATHS = ['', '/', '/a', '/a/b?c=d', '/%2e%2e/', '//x', '/a;b', '?q', '/' + 'x' * 300]
+PATHS = ['', '/', '/a', '/a/b?c=d', '/%2e/', '//x', '/a;b', '?q', '/' + 'x' * 300]
 FIELDS = ['Accept: */*', 'Accept-Encoding: gzip, deflate', 'User-Agent: probe/1.0', 'Cookie: a=b; c=d', 'X-Empty:',
           'Cache-Control: no-cache', 'X-Long: ' + 'y' * 500, 'Authorization: Basic YTpi', 'Referer: http://a.test/',
           'X-Utf8: \u00c3\u00a9', 'X-Tab:\tvalue\t', 'Via: 1.1 other', 'Max-Forwards: 5', 'Range: bytes=0-1']

@@ -93,7 +93,8 @@ class StandardReader(http.server.BaseHTTPRequestHandler):
         except ValueError:
             self.refused = self.close_connection = True
             return
-        self.seen.append(message(self.command, self.path, content))
+        target = self.requestline.split(' ')[1]  # .path has no double slash in front any more
+        self.seen.append(message(self.command, target, content))
 
 
 def read_with_http_server(stream):
@@ -102,9 +103,11 @@ def read_with_http_server(stream):
 
 
 class Program:
-    """A reader in another language: streams go in with their length, one line of JSON comes out for each."""
+    """A reader in another language: streams go in with their length, one line of JSON comes out for each. Requests of
+    (method, target) in unseen it answers without telling."""
 
-    def __init__(self, *command):
+    def __init__(self, *command, unseen=()):
+        self.unseen = unseen
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __call__(self, stream):
@@ -125,15 +128,19 @@ class Server:
             sock.sendall(stream)
             sock.shutdown(socket.SHUT_WR)
             answers = sock.makefile('rb')
-            seen = []
+            seen, closing = [], False
             while True:
-                status = answers.readline().split()
+                try:
+                    status = answers.readline().split()
+                except TimeoutError:
+                    return seen, 'no answer'
                 if not status:
-                    return seen, 'complete'
+                    return seen, 'refused' if closing else 'complete'
                 read = None
                 for line in iter(answers.readline, b'\r\n'):
                     if not line:
                         return seen, 'refused'
+                    closing = closing or line.lower() == b'connection: close\r\n'
                     if line.lower().startswith(b'x-read:'):
                         read = json.loads(line.split(b':', 1)[1])
                 if status[1] == b'100':
