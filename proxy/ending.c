@@ -102,17 +102,23 @@ static void settle(struct conn *conn, enum reason reason)
 	conn->slot = NULL;
 }
 
+/* Else its answer would go on with a connection that was refused. */
+static void forget_lookup(struct conn *conn)
+{
+	struct address unused[RESOLVER_ADDRESSES_MAX];
+	if (conn->lookup)
+		(void) resolver_cancel(conn->lookup, unused);
+	conn->lookup = NULL;
+}
+
 static void done(struct conn *conn)
 {
 	struct conns *conns = conn->conns;
-	struct address unused[RESOLVER_ADDRESSES_MAX];
 
 	conn->state = DONE;
 	timers_stop(&conns->timers, &conn->timer);
 	timers_stop(&conns->timers, &conn->total);
-	if (conn->lookup)
-		(void) resolver_cancel(conn->lookup, unused);
-	conn->lookup = NULL;
+	forget_lookup(conn);
 	if (conn->was_tunnel)
 		relay_finish(&conn->relay, &conns->pipes);
 	dial_close(conn->dial);
@@ -182,6 +188,7 @@ void ending_part(struct conn *conn, enum reason reason, bool answer, const char 
 	conn_free_reading(conn);
 	conn_leave_ready(conn);
 	throttle_forget(conn);
+	forget_lookup(conn);
 	dial_close(conn->dial);
 	conn_close_source(&conn->origin);
 	conn->parting = malloc(sizeof(*conn->parting));

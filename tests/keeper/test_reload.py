@@ -35,6 +35,7 @@ class Origin:
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.accepted = 0
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -53,6 +54,7 @@ class Origin:
                 sock = self.listener.accept()[0]
             except OSError:
                 return
+            self.accepted += 1
             threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
 
     def close(self):
@@ -265,6 +267,37 @@ class Reload(KeeperTest):
         self.assertEqual(self.answer(keeper, "two.example"), b"200")
         control.commit()
 
+    def resolv_conf(self, text):
+        with open("/etc/resolv.conf", "w") as file:
+            file.write(text)
+
+    def name_server(self):
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(server.close)
+        server.bind(("127.5.5.5", 53))
+        server.settimeout(harness.TIMEOUT)
+        self.resolv_conf("nameserver 127.5.5.5\n")
+        self.addCleanup(self.resolv_conf, harness.RESOLV_CONF)
+        return server
+
+    def test_a_name_that_was_being_looked_up(self):
+        """Refused at once by the new version; and the answer that comes then opens nothing."""
+        self.write_hosts("127.0.0.1 two.example\n")
+        server = self.name_server()
+        keeper = self.begin(self.rules("one.example", "two.example"))
+        with socket.create_connection(keeper.address, timeout=harness.TIMEOUT) as sock:
+            sock.sendall(connect("one.example", self.origin.port))
+            queries = [server.recvfrom(512) for _ in ("A", "AAAA")]
+            keeper.write(self.rules("two.example"))
+            self.reload(keeper)
+            self.assertIn(b" 403 ", head(sock))
+            for query, peer in queries:
+                is_a = query[-3:] == b"\1\0\1"
+                answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1" if is_a else b""
+                server.sendto(query[:2] + b"\x81\x80\0\1\0" + bytes([is_a]) + b"\0\0\0\0" + query[12:] + answer, peer)
+            self.tunnel(keeper, "two.example")  # accepted behind any other
+        self.assertEqual(self.origin.accepted, 1)
+
     def test_hosts_and_resolv_conf(self):
         keeper = self.begin(self.rules("one.example"))
         self.assertEqual(self.answer(keeper, "one.example"), b"200")
@@ -274,13 +307,7 @@ class Reload(KeeperTest):
         until(lambda: self.answer(keeper, "one.example") == b"200", "the old address again")
 
         self.write_hosts("")
-        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(server.close)
-        server.bind(("127.5.5.5", 53))
-        server.settimeout(harness.TIMEOUT)
-        with open("/etc/resolv.conf", "w") as file:
-            file.write("nameserver 127.5.5.5\n")
-        self.addCleanup(lambda: open("/etc/resolv.conf", "w").write(harness.RESOLV_CONF))
+        server = self.name_server()
         self.reload(keeper)
         with socket.create_connection(keeper.address, timeout=harness.TIMEOUT) as sock:
             sock.sendall(connect("one.example", self.origin.port))
