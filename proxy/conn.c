@@ -9,7 +9,8 @@
  * DIAL      the first address to connect     connect_timeout_ms  TUNNEL, EXCHANGE, ANSWER       reach.c
  * EXCHANGE  either end                       idle_timeout_ms     HEAD for another request;      forward.c
  *                                                                TUNNEL; ANSWER, LINGER, DONE
- * TUNNEL    either end                       idle_timeout_ms     LINGER, DONE                   tunnel.c
+ * TUNNEL    either end; first, the client's  idle_timeout_ms,    LINGER, DONE                   tunnel.c
+ *           TLS hello                        head_timeout_ms
  * ANSWER    room for the rest of an answer   PARTING_TIMEOUT_MS  LINGER, DONE                   ending.c
  * LINGER    the client to have it all        PARTING_TIMEOUT_MS  DONE                           ending.c
  * DONE      the sweep that frees it
