@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -18,6 +20,15 @@
 #define SAY_AGAIN_MS 10000 /* a client that hovers at the limit does not fill the log */
 #define RATE_RESUMES 50    /* per second, where the limit is connections per second */
 
+static int set_options(int fd)
+{
+	int on = 1;
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) < 0)
+		return -errno;
+	return 0;
+}
+
 int accepting_start(struct accepting *accepting, int listener, struct error *err)
 {
 	/* From inside the sandbox it cannot be made so, and one accept4(2) too many would stop everything. */
@@ -26,6 +37,11 @@ int accepting_start(struct accepting *accepting, int listener, struct error *err
 		return error_set(err, errno, "listener");
 	if (!(flags & O_NONBLOCK))
 		return error_say(err, EINVAL, "the listener blocks");
+	/* Sockets inherit them when they are connected: two calls less for each. Those in the queue already do not. */
+	int r = set_options(listener);
+	if (r < 0)
+		return error_set(err, -r, "options of the listener");
+	accepting->inherits = false;
 
 	accepting->listener = (struct source){ .kind = SOURCE_LISTENER, .fd = listener };
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = &accepting->listener };
@@ -121,6 +137,7 @@ static bool on_error(struct accepting *accepting, int error)
 		accepting->closed = true;
 		return false;
 	case EAGAIN:
+		accepting->inherits = true;
 		return false;
 	default: /* the connection's own error, accept(2) */
 		return true;
@@ -140,6 +157,8 @@ static bool accept_one(struct accepting *accepting, bool full)
 	}
 	if (accepting->conns->image->limits.connections_per_second > 0)
 		bucket_take(&accepting->rate, 1);
+	if (!accepting->inherits)
+		(void) set_options(fd); /* fails only where the connection is dead */
 	if (full)
 		turn_away(accepting, fd);
 	else if (!conn_start(accepting->conns, fd))
@@ -168,13 +187,18 @@ void accepting_event(struct accepting *accepting, uint32_t events)
 		accepting->closed = true;
 		return;
 	}
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+	/* more and more while there are, so that where they come one by one a call that finds none is rare */
+	unsigned most = accepting->burst > 0 ? accepting->burst : 1;
+	for (unsigned n = 0; n < most; n++) {
 		bool full = accepting->conns->n >= accepting->max;
 		if (full && accepting->probe_port == 0) {
 			pause_accepting(accepting, REASON_LIMIT_CONNECTIONS, INT64_MAX);
 			return;
 		}
-		if (pause_for_rate(accepting) || !accept_one(accepting, full))
+		if (pause_for_rate(accepting) || !accept_one(accepting, full)) {
+			accepting->burst = n;
 			return;
+		}
 	}
+	accepting->burst = most * 2 < ACCEPTS_PER_TURN ? most * 2 : ACCEPTS_PER_TURN;
 }

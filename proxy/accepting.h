@@ -15,6 +15,8 @@ struct accepting {
 	struct source listener; /* fd -1: it has not come */
 	int channel;            /* where a probe's arrival is told; -1: nowhere */
 	uint32_t max;           /* connections */
+	bool inherits;          /* what is accepted has the listener's options: it came after they were set */
+	unsigned burst;         /* to be taken in a turn */
 	bool paused;
 	bool closed;        /* the listener listens no more, and never will: somebody has destroyed it, ss(8) -K */
 	int64_t resume_ms;  /* INT64_MAX: when one of ours has ended */

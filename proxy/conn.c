@@ -288,8 +288,6 @@ bool conn_start(struct conns *conns, int fd)
 	atomic_fetch_add_explicit(&conns->board->counters.accepted, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&conns->board->counters.open, 1, memory_order_relaxed);
 
-	int on = 1;
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	conn_set_deadline(conn, TIMER_HEAD, conns->image->limits.head_timeout_ms);
 	if (conns->image->limits.total_timeout_ms > 0)
 		timers_start(&conns->timers, &conn->total, TIMER_TOTAL,

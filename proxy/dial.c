@@ -122,7 +122,8 @@ static int start_connect(const struct address *address, uint16_t port)
 	if (fd < 0)
 		return -errno;
 	int on = 1;
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) < 0)
 		return -errno;
 	int r = call_connect(fd, address, port);
 	if (r < 0 && r != -EINPROGRESS)

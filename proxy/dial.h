@@ -57,7 +57,7 @@ void dial_begin(struct dial *dial, int64_t now_ms, uint32_t timeout_ms);
 
 /*
  * Starts to connect to the next address; where DIAL_ATTEMPTS_MAX are in flight the oldest makes room. Returns its
- * attempt (non-blocking, TCP_NODELAY; to be watched for EPOLLOUT), or NULL where no address is left.
+ * attempt (non-blocking, TCP_NODELAY, SO_OOBINLINE; to be watched for EPOLLOUT), or NULL where no address is left.
  */
 const struct dial_attempt *dial_next(struct dial *dial, int64_t now_ms);
 

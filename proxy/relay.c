@@ -2,12 +2,15 @@
 /*
  * A direction, in the order that flow_step() looks:
  *
- * state                                   moves when           by
- * ended, shut                             never
- * held > 0: bytes in the pipe             target writable      flow_drain()
- * held == 0                               source readable      flow_fill()
+ * state                                     moves when           by
+ * ended, shut                               never
+ * held > 0: bytes in the pipe, or parked    target writable      flow_drain()
+ * held == 0                                 source readable      flow_fill(): flow_copy(), or flow_splice() where bulk
  *
- * Bytes are taken only into an empty pipe, so EAGAIN from the source means that the source has none (never that the
+ * Small pieces are read(2) and written through one buffer that all share: an idle tunnel has no memory and no pipe. A
+ * direction that fills the buffer at once is bulk, and is spliced until pieces are small again.
+ *
+ * Bytes are taken only where none are held, so EAGAIN from the source means that the source has none (never that the
  * pipe is full), and `held` is the only count. Interest is edge-triggered and registered once: what a direction waits
  * for follows from the table, and costs no epoll_ctl(2).
  */
@@ -17,11 +20,22 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #define MOVES_PER_TURN 16
-#define COPY_MAX (16 << 10)
+#define BYTES_PER_TURN (1u << 20)
+#define COPY_BYTES (32u << 10)
+#define SMALL_BYTES (16u << 10)
+#define SMALL_ONES 8 /* in a row, and it is bulk no more */
+
+/* What a target did not take of a copied piece. */
+struct relay_parked {
+	uint32_t at;
+	char bytes[];
+};
 
 enum step {
 	STEP_MOVED,
@@ -30,11 +44,8 @@ enum step {
 
 static void socket_init(struct relay_socket *sock, int fd)
 {
-	/* edges before the tunnel are gone, so believe the best: the first EAGAIN corrects it */
-	*sock = (struct relay_socket){ .fd = fd, .readable = true, .writable = true, .urgent = true };
-	/* urgent data (tcp(7)) stops splice(2) in front of it; in line, recv(2) takes it for a byte like any other */
-	int on = 1;
-	(void) setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	/* edges before the tunnel are gone, so believe everything: the first EAGAIN corrects it */
+	*sock = (struct relay_socket){ .fd = fd, .readable = true, .writable = true, .urgent = true, .ending = true };
 }
 
 void relay_init(struct relay *relay, int client, int origin)
@@ -44,6 +55,17 @@ void relay_init(struct relay *relay, int client, int origin)
 	socket_init(&relay->sockets[RELAY_ORIGIN], origin);
 	for (int i = 0; i < RELAY_ENDS; i++)
 		relay->flows[i].pipe = (struct pipe_pair){ .read_fd = -1, .write_fd = -1 };
+}
+
+/* The source has nothing, not even an end: whatever comes is an edge. */
+static void set_empty(struct relay_socket *source)
+{
+	source->readable = source->urgent = source->ending = false;
+}
+
+void relay_expect(struct relay *relay, enum relay_end end)
+{
+	set_empty(&relay->sockets[end]);
 }
 
 static enum relay_end other(enum relay_end end)
@@ -74,6 +96,8 @@ void relay_note(struct relay *relay, enum relay_end end, uint32_t events)
 	struct relay_socket *sock = &relay->sockets[end];
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		sock->readable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		sock->ending = true;
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		sock->writable = true;
 	if (events & EPOLLPRI)
@@ -98,90 +122,128 @@ static enum step target_failed(struct relay *relay, enum relay_end from)
 	return STEP_MOVED;
 }
 
-static enum step would_block(bool *ready)
+static enum step source_is_empty(struct relay *relay, enum relay_end from)
 {
-	*ready = false;
+	set_empty(&relay->sockets[from]);
 	return STEP_WAITS;
 }
 
+static enum step target_is_full(struct relay *relay, enum relay_end from)
+{
+	relay->sockets[other(from)].writable = false;
+	return STEP_WAITS;
+}
+
+/* What is held goes on. */
 static enum step flow_drain(struct relay *relay, enum relay_end from, struct pipes *pipes)
 {
 	struct relay_flow *flow = &relay->flows[from];
-	struct relay_socket *target = &relay->sockets[other(from)];
+	struct relay_parked *parked = flow->parked;
+	int target = relay->sockets[other(from)].fd;
 
-	ssize_t n = splice(flow->pipe.read_fd, NULL, target->fd, NULL, flow->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	ssize_t n =
+		parked ? send(target, parked->bytes + parked->at, flow->held, MSG_NOSIGNAL)
+		       : splice(flow->pipe.read_fd, NULL, target, NULL, flow->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n < 0 && errno == EAGAIN)
-		return would_block(&target->writable);
+		return target_is_full(relay, from);
 	if (n < 0 && errno == EINTR)
 		return STEP_MOVED;
 	if (n <= 0)
 		return target_failed(relay, from);
 	flow->held -= (uint32_t) n;
 	flow->bytes += (uint64_t) n;
-	if (flow->held == 0)
-		pipes_give(pipes, &flow->pipe, true);
+	if (parked)
+		parked->at += (uint32_t) n;
+	if (flow->held > 0)
+		return STEP_MOVED;
+	free(parked);
+	flow->parked = NULL;
+	pipes_give(pipes, &flow->pipe, true);
 	return STEP_MOVED;
 }
 
-/*
- * Moves bytes without a pipe: for want of one, and past urgent data. They leave the source's queue only when the target
- * has them, so nothing is held here. The one place that sees the source's end of file.
- */
+/* The one place that sees the source's end of file. */
+static enum step flow_end(struct relay *relay, enum relay_end from)
+{
+	relay->sockets[from].readable = false;
+	relay->flows[from].ended = true;
+	/* fails only where the target is gone, which is seen there */
+	(void) shutdown(relay->sockets[other(from)].fd, SHUT_WR);
+	return STEP_MOVED;
+}
+
+static enum step flow_park(struct relay *relay, enum relay_end from, const char *bytes, size_t len)
+{
+	struct relay_flow *flow = &relay->flows[from];
+	flow->parked = malloc(sizeof(*flow->parked) + len);
+	if (!flow->parked)
+		return source_failed(relay, from); /* the bytes are lost, so the tunnel is */
+	flow->parked->at = 0;
+	memcpy(flow->parked->bytes, bytes, len);
+	flow->held = (uint32_t) len;
+	return target_is_full(relay, from);
+}
+
 static enum step flow_copy(struct relay *relay, enum relay_end from, size_t most)
 {
+	static char bytes[COPY_BYTES];
 	struct relay_flow *flow = &relay->flows[from];
-	struct relay_socket *source = &relay->sockets[from], *target = &relay->sockets[other(from)];
-	char bytes[COPY_MAX];
-
-	ssize_t got = recv(source->fd, bytes, most < sizeof(bytes) ? most : sizeof(bytes), MSG_PEEK);
-	if (got < 0)
-		return errno == EAGAIN ? would_block(&source->readable) : source_failed(relay, from);
-	if (got == 0) {
-		source->readable = false;
-		flow->ended = true;
-		(void) shutdown(target->fd, SHUT_WR); /* fails only where the target is gone, which is seen there */
-		return STEP_MOVED;
-	}
-	ssize_t sent = send(target->fd, bytes, (size_t) got, MSG_NOSIGNAL);
-	if (sent < 0)
-		return errno == EAGAIN ? would_block(&target->writable) : target_failed(relay, from);
-	flow->bytes += (uint64_t) sent;
-	if (recv(source->fd, bytes, (size_t) sent, MSG_TRUNC) != sent)
-		return source_failed(relay, from);
-	return STEP_MOVED;
-}
-
-/* splice(2) found nothing that it could take: not the same as nothing, in front of urgent data. */
-static enum step source_is_empty(struct relay *relay, enum relay_end from, size_t most)
-{
 	struct relay_socket *source = &relay->sockets[from];
-	if (!source->urgent)
-		return would_block(&source->readable);
-	enum step step = flow_copy(relay, from, most);
-	if (step == STEP_MOVED || !source->readable)
-		source->urgent = false;
-	return step;
+	size_t size = most < sizeof(bytes) ? most : sizeof(bytes);
+
+	ssize_t got = recv(source->fd, bytes, size, 0);
+	if (got < 0)
+		return errno == EAGAIN ? source_is_empty(relay, from) : source_failed(relay, from);
+	if (got == 0)
+		return flow_end(relay, from);
+	/* recv(2) is short in front of urgent data and of the end too; else there was no more, and what comes is an
+	 * edge */
+	if ((size_t) got < size && !source->urgent && !source->ending)
+		source->readable = false;
+	flow->bulk = got == sizeof(bytes);
+	flow->small = 0;
+
+	ssize_t sent = send(relay->sockets[other(from)].fd, bytes, (size_t) got, MSG_NOSIGNAL);
+	if (sent < 0 && errno != EAGAIN)
+		return target_failed(relay, from);
+	size_t taken = sent > 0 ? (size_t) sent : 0;
+	flow->bytes += taken;
+	return taken < (size_t) got ? flow_park(relay, from, bytes + taken, (size_t) got - taken) : STEP_MOVED;
 }
 
-static enum step flow_fill(struct relay *relay, enum relay_end from, struct pipes *pipes, size_t most)
+static void note_size(struct relay_flow *flow, size_t n)
+{
+	flow->small = n < SMALL_BYTES ? (uint8_t) (flow->small + 1) : 0;
+	if (flow->small == SMALL_ONES)
+		flow->bulk = false;
+}
+
+static enum step flow_splice(struct relay *relay, enum relay_end from, struct pipes *pipes, size_t most)
 {
 	struct relay_flow *flow = &relay->flows[from];
+	struct relay_socket *source = &relay->sockets[from];
 
 	if (!pipes_take(pipes, &flow->pipe))
 		return flow_copy(relay, from, most);
-	ssize_t n = splice(relay->sockets[from].fd, NULL, flow->pipe.write_fd, NULL,
-		most < PIPES_BYTES ? most : PIPES_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	ssize_t n = splice(source->fd, NULL, flow->pipe.write_fd, NULL, most < PIPES_BYTES ? most : PIPES_BYTES,
+		SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0) {
 		flow->held = (uint32_t) n;
+		note_size(flow, (size_t) n);
 		return STEP_MOVED;
 	}
 	int error = errno;
 	pipes_give(pipes, &flow->pipe, true);
-	if (n == 0)
-		return flow_copy(relay, from, most); /* the end of file, or urgent data: kernels differ */
-	if (error == EAGAIN)
-		return source_is_empty(relay, from, most);
+	if (n < 0 && error == EAGAIN && !source->urgent && !source->ending)
+		return source_is_empty(relay, from);
+	if (n == 0 || error == EAGAIN)
+		return flow_copy(relay, from, most); /* the end of file, or in front of urgent data: kernels differ */
 	return error == EINTR ? STEP_MOVED : source_failed(relay, from);
+}
+
+static enum step flow_fill(struct relay *relay, enum relay_end from, struct pipes *pipes, size_t most)
+{
+	return relay->flows[from].bulk ? flow_splice(relay, from, pipes, most) : flow_copy(relay, from, most);
 }
 
 /* A fill, as leave permits: NULL is all. */
@@ -215,7 +277,8 @@ static enum step flow_step(struct relay *relay, enum relay_end from, struct pipe
 /* Returns whether the turn was used up before there was nothing left to do. */
 static bool flow_run(struct relay *relay, enum relay_end from, struct pipes *pipes, struct relay_leave *leave)
 {
-	for (int i = 0; i < MOVES_PER_TURN; i++)
+	const uint64_t most = relay->flows[from].bytes + BYTES_PER_TURN;
+	for (int i = 0; i < MOVES_PER_TURN && relay->flows[from].bytes < most; i++)
 		if (flow_step(relay, from, pipes, leave) == STEP_WAITS)
 			return false;
 	return true;
@@ -233,6 +296,10 @@ enum relay_status relay_run(struct relay *relay, struct pipes *pipes, struct rel
 
 void relay_finish(struct relay *relay, struct pipes *pipes)
 {
-	for (int i = 0; i < RELAY_ENDS; i++)
-		pipes_give(pipes, &relay->flows[i].pipe, relay->flows[i].held == 0);
+	for (int i = 0; i < RELAY_ENDS; i++) {
+		struct relay_flow *flow = &relay->flows[i];
+		pipes_give(pipes, &flow->pipe, flow->held == 0);
+		free(flow->parked);
+		flow->parked = NULL;
+	}
 }

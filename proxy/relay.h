@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tunnel between two connected TCP sockets: splice(2) through pipes, half-close in both directions. Both sockets are
- * non-blocking and registered with epoll for EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET by the caller, who
- * keeps them: the relay never closes one.
+ * A tunnel between two connected TCP sockets, half-close in both directions. Both sockets are non-blocking, have
+ * SO_OOBINLINE (urgent data, tcp(7), is then a byte like any other) and are registered with epoll for EPOLLIN |
+ * EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET by the caller, who keeps them: the relay never closes one.
  */
 #pragma once
 
@@ -23,18 +23,22 @@ enum relay_status {
 
 struct relay_socket {
 	int fd;
-	/* What the kernel last said; only EAGAIN or the end of file takes it back. */
+	/* What the kernel last said; only EAGAIN, a short read or the end of file takes it back. */
 	bool readable;
 	bool writable;
-	bool urgent; /* there may be urgent data in the way, tcp(7) */
+	bool urgent; /* there may be urgent data in the way */
+	bool ending; /* its end may be behind what there is to read */
 };
 
 struct relay_flow {
-	struct pipe_pair pipe; /* only while held > 0 */
-	uint32_t held;         /* bytes in the pipe */
-	bool shut;             /* nothing is taken from the source, for as long as the caller sees fit */
-	bool ended;            /* end of file was read and passed on, or there is nobody to pass anything on to */
-	uint64_t bytes;        /* passed on */
+	struct pipe_pair pipe;       /* only while held > 0 */
+	struct relay_parked *parked; /* in its place where the bytes were copied */
+	uint32_t held;               /* bytes in the pipe, or parked */
+	bool bulk;                   /* goes through pipes */
+	uint8_t small;               /* pieces in a row that were, while it is bulk */
+	bool shut;                   /* nothing is taken from the source, for as long as the caller sees fit */
+	bool ended;                  /* end of file was read and passed on, or there is nobody to pass anything on to */
+	uint64_t bytes;              /* passed on */
 };
 
 struct relay {
@@ -51,6 +55,9 @@ struct relay_leave {
 };
 
 void relay_init(struct relay *relay, int client, int origin);
+
+/* Nothing has come from this end that was not read before the tunnel; events will tell of all that does. */
+void relay_expect(struct relay *relay, enum relay_end end);
 
 /* Notes what epoll_wait(2) has reported of an end; relay_run() then makes use of it. */
 void relay_note(struct relay *relay, enum relay_end end, uint32_t events);

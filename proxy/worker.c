@@ -23,6 +23,7 @@
 #include "proxy/access_log.h"
 #include "proxy/channel.h"
 #include "proxy/conn.h"
+#include "proxy/dial.h"
 #include "proxy/given.h"
 #include "proxy/resolver.h"
 #include "proxy/review.h"
@@ -33,9 +34,11 @@
 
 #define EVENTS_MAX 64
 
-/* A connection's most: two sockets, and a pipe each way while they hold bytes. */
-#define DESCRIPTORS_PER_CONNECTION 6
-#define DESCRIPTORS_RESERVED 64
+/* A tunnel's, which it must not lack; while one is dialled it has more, where there are any. */
+#define DESCRIPTORS_PER_CONNECTION 2
+#define DESCRIPTORS_PER_DIAL (1 + DIAL_ATTEMPTS_MAX)
+/* The worker's own, the pipes, and some to dial a second address with. */
+#define DESCRIPTORS_RESERVED (64 + 2 * PIPES_MAX + 128)
 
 /* How it was started. */
 struct role {
@@ -101,7 +104,7 @@ static int open_scoreboard(struct conns *conns, const struct role *role, struct 
 
 static uint32_t descriptors_wanted(uint32_t connections)
 {
-	uint64_t wanted = (uint64_t) connections * DESCRIPTORS_PER_CONNECTION + DESCRIPTORS_RESERVED;
+	uint64_t wanted = (uint64_t) connections * DESCRIPTORS_PER_DIAL + DESCRIPTORS_RESERVED;
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max < wanted)
 		wanted = limit.rlim_max;

@@ -47,6 +47,8 @@ static void connect_pair(int *outer, int *inner)
 	assert_return_code(connect(*outer, (struct sockaddr *) &at, sizeof(at)), errno);
 	*inner = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_return_code(*inner, errno);
+	int on = 1;
+	assert_return_code(setsockopt(*inner, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), errno);
 	close(listener);
 }
 
@@ -126,6 +128,15 @@ static void expect_text(const struct bench *bench, enum relay_end at, const char
 	assert_memory_equal(buf, text, strlen(text));
 }
 
+static void pass_text(struct bench *bench, const char *text)
+{
+	uint64_t before = bench->relay.flows[RELAY_CLIENT].bytes;
+	send_text(bench, RELAY_CLIENT, text);
+	while (bench->relay.flows[RELAY_CLIENT].bytes < before + strlen(text))
+		assert_int_equal(turn(bench, RELAY_WAITS, WAIT_MS), RELAY_WAITS);
+	expect_text(bench, RELAY_ORIGIN, text);
+}
+
 static void test_half_close(void **state)
 {
 	struct bench *bench = *state;
@@ -202,6 +213,85 @@ static void test_random_sizes(void **state)
 		assert_true(got <= sent);
 	}
 	assert_memory_equal(out, in, sizeof(out));
+}
+
+/* Passes what a source sends in pieces of a size to the other end, and looks at every byte. Returns whether any of it
+ * was bulk. */
+static bool pass_pieces(struct bench *bench, size_t size, unsigned pieces)
+{
+	static unsigned char out[1 << 17], in[1 << 17];
+	bool bulk = false;
+	for (unsigned i = 0; i < pieces; i++) {
+		for (size_t k = 0; k < size; k++)
+			out[k] = (unsigned char) random();
+		assert_int_equal(send(bench->outer[RELAY_CLIENT], out, size, 0), size);
+		for (size_t got = 0; got < size;) {
+			settle(bench);
+			bulk |= bench->relay.flows[RELAY_CLIENT].bulk;
+			ssize_t n = recv(bench->outer[RELAY_ORIGIN], in + got, size - got, MSG_DONTWAIT);
+			got += n > 0 ? (size_t) n : 0;
+		}
+		assert_memory_equal(out, in, size);
+	}
+	return bulk;
+}
+
+/* Small pieces need no pipe; large ones get one, until they are small again. */
+static void test_bulk_comes_and_goes(void **state)
+{
+	struct bench *bench = *state;
+	assert_false(pass_pieces(bench, 100, 20));
+	assert_int_equal(bench->pipes.n_open, 0);
+	assert_true(pass_pieces(bench, 1 << 17, 20));
+	assert_int_not_equal(bench->pipes.n_open, 0);
+	pass_pieces(bench, 100, 20);
+	assert_false(bench->relay.flows[RELAY_CLIENT].bulk);
+	assert_int_equal(bench->relay.flows[RELAY_CLIENT].bytes, 20 * 100 + (20 << 17) + 20 * 100);
+}
+
+/* A target that takes only a part of a small piece: the rest is parked, and comes in its place. */
+static void test_parked(void **state)
+{
+	struct bench *bench = *state;
+	static unsigned char piece[8 << 10], in[sizeof(piece)];
+	unsigned sent = 0;
+	const struct relay_flow *flow = &bench->relay.flows[RELAY_CLIENT];
+	while (flow->held == 0) {
+		memset(piece, (int) sent, sizeof(piece));
+		assert_int_equal(send(bench->outer[RELAY_CLIENT], piece, sizeof(piece), 0), sizeof(piece));
+		sent++;
+		while (flow->bytes + flow->held < (uint64_t) sent * sizeof(piece))
+			turn(bench, RELAY_GOES_ON, 0);
+	}
+	assert_non_null(flow->parked);
+	assert_int_equal(bench->pipes.n_open, 0);
+	for (unsigned i = 0; i < sent; i++) {
+		for (size_t got = 0; got < sizeof(in);) {
+			ssize_t n = recv(bench->outer[RELAY_ORIGIN], in + got, sizeof(in) - got, MSG_DONTWAIT);
+			got += n > 0 ? (size_t) n : 0;
+			if (n < 0)
+				turn(bench, RELAY_WAITS, WAIT_MS);
+		}
+		memset(piece, (int) i, sizeof(piece));
+		assert_memory_equal(piece, in, sizeof(in));
+	}
+	assert_int_equal(flow->held, 0);
+	assert_null(flow->parked);
+}
+
+/* An end that comes with its last bytes, and one that comes behind them, are seen all the same. */
+static void test_no_end_is_lost(void **state)
+{
+	struct bench *bench = *state;
+	settle(bench);
+	for (int i = 0; i < 50; i++)
+		pass_text(bench, "piece");
+	send_text(bench, RELAY_CLIENT, "last");
+	shutdown(bench->outer[RELAY_CLIENT], SHUT_WR);
+	send_text(bench, RELAY_ORIGIN, "last");
+	shutdown(bench->outer[RELAY_ORIGIN], SHUT_WR);
+	assert_int_equal(run_until_end(bench), RELAY_ENDED);
+	assert_int_equal(bench->relay.flows[RELAY_CLIENT].bytes, 50 * 5 + 4);
 }
 
 static void test_reset(void **state)
@@ -320,6 +410,9 @@ int main(void)
 		TEST(test_half_close),
 		TEST(test_a_stalled_reader_costs_no_turns),
 		TEST(test_random_sizes),
+		TEST(test_bulk_comes_and_goes),
+		TEST(test_parked),
+		TEST(test_no_end_is_lost),
 		TEST(test_reset),
 		TEST(test_reset_by_the_end_that_has_closed_its_half),
 		TEST(test_what_came_before_a_failed_write_is_passed_on),
