@@ -13,8 +13,8 @@ import time
 import unittest
 
 import harness
-from harness import (ORIGINS, PROXY, SERVED, SERVED6, SILENT, SILENT6, WAIT, Origin, Worker, connect_request, memfd, read_all,
-                     read_exactly, read_head, until)
+from harness import (ORIGINS, PROXY, SERVED, SERVED6, SILENT, SILENT6, WAIT, Origin, Worker, connect_request, memfd,
+                     read_all, read_exactly, read_head, until)
 
 NAMES = None
 TEXT_MAX = 4096
@@ -697,7 +697,8 @@ class Limits(Case):
         client.close()
         client, second = self.tunnel()
         client.close(), origin.close(), second.close()
-        self.assertEqual({self.worker.line()['reason'] for _ in range(2)} - {'client-reset', 'origin-reset'}, {'allowed'})
+        reasons = {self.worker.line()['reason'] for _ in range(2)}
+        self.assertEqual(reasons - {'client-reset', 'origin-reset'}, {'allowed'})
 
     def test_total_time(self):
         """A tunnel in which much moves, and a destination that does not answer."""
