@@ -70,7 +70,10 @@ async def send(writer, seed, size):
 
 
 def abort(writer):
-    writer.get_extra_info('socket').setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    try:
+        writer.get_extra_info('socket').setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    except OSError:
+        pass  # the other side was faster
     writer.transport.abort()
 
 
