@@ -154,7 +154,8 @@ static uint32_t interface_index(int fd, const char *scope)
 	if (scope[0] >= '0' && scope[0] <= '9' && !*end)
 		return n <= INT32_MAX ? (uint32_t) n : 0;
 	struct ifreq request = { 0 };
-	static_assert(sizeof(((struct resolvconf_server *) 0)->scope) <= sizeof(request.ifr_name));
+	static_assert(
+		sizeof(((struct resolvconf_server *) 0)->scope) <= sizeof(request.ifr_name), "a name of netdevice(7)");
 	memcpy(request.ifr_name, scope, strlen(scope));
 	return ioctl(fd, SIOCGIFINDEX, &request) == 0 && request.ifr_ifindex > 0 ? (uint32_t) request.ifr_ifindex : 0;
 }
