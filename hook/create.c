@@ -128,7 +128,7 @@ static int join_keeper(struct create *c, struct error *err)
 /* Everything of arming that can be done before its turn comes. */
 static int prepare_arms(struct create *c, struct error *err)
 {
-	int r = seccomp_filter_build(&c->filter, err);
+	int r = seccomp_filter_get(&c->filter, err);
 	if (r < 0)
 		return error_wrap(err, "seccomp filter");
 

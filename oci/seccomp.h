@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The container's seccomp filter: an allow-list of sockets, everything else as the runtime's own profile has it.
- * Built with libseccomp, then proved by interpreting the exported BPF against a table of probes, before anybody uses
- * it.
+ * Generated with libseccomp when this is built, and proved there by interpreting it against a table of probes: what
+ * fails one does not build.
  */
 #pragma once
 
@@ -10,11 +10,8 @@
 
 #include "base/error.h"
 
-/*
- * Builds the filter for this machine's architecture and checks it. *ret->filter is the caller's: seccomp_filter_free().
- * -EBADMSG: the built filter fails a probe; err names it.
- */
-int seccomp_filter_build(struct sock_fprog *ret, struct error *err);
+/* The filter for this machine's architecture. *ret->filter is the caller's: seccomp_filter_free(). 0, or -ENOMEM. */
+int seccomp_filter_get(struct sock_fprog *ret, struct error *err);
 void seccomp_filter_free(struct sock_fprog *filter);
 
 /* The check alone: 0, or -EBADMSG and the first probe whose result is wrong. Any program is safe to pass. */

@@ -47,7 +47,7 @@ int main(int argc, char **argv)
 
 	double start = now_ms();
 	struct sock_fprog filter;
-	if (seccomp_filter_build(&filter, &err) < 0)
+	if (seccomp_filter_get(&filter, &err) < 0)
 		return fail(&err);
 	double built = now_ms();
 	struct in_addr addr = { .s_addr = htonl(0xc6120002) }; /* 198.18.0.2 */

@@ -721,7 +721,7 @@ static int set_up(void **state)
 {
 	(void) state;
 	struct error err = { 0 };
-	if (seccomp_filter_build(&filter, &err) < 0)
+	if (seccomp_filter_get(&filter, &err) < 0)
 		fail_msg("%s", err.msg);
 	struct in_addr addr = { .s_addr = htonl(0xc6120002) }; /* 198.18.0.2 */
 	bouquet_make(addr, 3128, &bouquet);
