@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "hook/beside.h"
 #include "hook/tracer.h"
 
 #define COMMIT_TIMEOUT_MS 5000
@@ -86,6 +88,19 @@ void arm_abort(struct arm *arm)
 	*arm = ARM_NONE;
 }
 
+struct job {
+	struct arm_request request;
+	struct bouquet bouquet;
+	int sock;
+	pid_t hook;
+};
+
+static void trace(void *arg)
+{
+	const struct job *job = arg;
+	tracer_run(&job->request, job->sock, job->hook);
+}
+
 int arm_prepare(const struct arm_request *request, struct arm *ret, struct error *err)
 {
 	int pair[2];
@@ -94,11 +109,16 @@ int arm_prepare(const struct arm_request *request, struct arm *ret, struct error
 	_cleanup_close_ int ours = pair[0];
 	_cleanup_close_ int its = pair[1];
 
-	pid_t hook = getpid(), tracer = fork();
-	if (tracer < 0)
-		return error_set(err, errno, "fork");
-	if (tracer == 0)
-		tracer_run(request, its, hook);
+	struct job *job = malloc(sizeof(*job));
+	if (!job)
+		return error_set(err, ENOMEM, "tracer");
+	*job = (struct job){ .request = *request, .bouquet = *request->bouquet, .sock = its, .hook = getpid() };
+	job->request.bouquet = &job->bouquet;
+
+	pid_t tracer;
+	int r = beside_start(trace, job, &tracer, err);
+	if (r < 0)
+		return error_wrap(err, "tracer");
 	*ret = (struct arm){ .tracer = tracer, .pipe = TAKE_FD(ours) };
 	return 0;
 }

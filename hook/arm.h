@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Arming: puts the seccomp filter into the container's init now, and the bouquet into its program at execve(2). One
- * child process, the tracer, does both: it seizes init's threads (ptrace(2), PTRACE_O_EXITKILL: init dies with the
- * tracer), puts the filter in, says so, waits for the exec as long as the container is only created, rewrites the
- * environment on the new stack, and ends.
+ * child process, the tracer (in the caller's memory: beside.h), does both: it seizes init's threads (ptrace(2),
+ * PTRACE_O_EXITKILL: init dies with the tracer), puts the filter in, says so, waits for the exec as long as the
+ * container is only created, rewrites the environment on the new stack, and ends.
  */
 #pragma once
 
@@ -31,7 +31,10 @@ struct arm {
 
 #define ARM_NONE ((struct arm){ .pipe = -1 })
 
-/* Starts the tracer with a copy of the request. Init is not touched yet. 0 and *ret, or -errno. */
+/*
+ * Starts the tracer with a copy of the request, but for the filter, which must stay until arm_start() has returned.
+ * Init is not touched yet. 0 and *ret, or -errno.
+ */
 int arm_prepare(const struct arm_request *request, struct arm *ret, struct error *err);
 
 /*

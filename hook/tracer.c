@@ -88,8 +88,6 @@ static int tracer_isolate(const struct arm_request *request, int sock, pid_t hoo
 	if (getppid() != hook)
 		return error_say(err, ESRCH, "the hook has ended");
 
-	closelog(); /* syslog(3) would go on writing to a number that is another descriptor by then */
-	log_open("oci-egress");
 	(void) setsid();
 	(void) !chdir("/");
 	(void) prctl(PR_SET_NAME, "oe-tracer");
@@ -209,18 +207,11 @@ static int seize_thread(struct tracer *t, pid_t tid, struct error *err)
 	return 0;
 }
 
-/* One pass over the threads. *ret_new: there was one that no earlier pass had seen. */
-static int seize_pass(struct tracer *t, bool *ret_new, struct error *err)
+static int seize_threads(struct tracer *t, const char *entries, size_t len, struct error *err)
 {
-	char path[64];
-	(void) snprintf(path, sizeof(path), "/proc/%d/task", (int) t->pid);
-	_cleanup_closedir_ DIR *dir = opendir(path);
-	if (!dir)
-		return error_set(err, errno, "%s", path);
-
-	size_t before = t->n_seized;
-	struct dirent *entry;
-	while ((entry = readdir(dir))) {
+	for (size_t at = 0; at < len;) {
+		const struct dirent64 *entry = (const void *) (entries + at);
+		at += entry->d_reclen;
 		pid_t tid = (pid_t) strtol(entry->d_name, NULL, 10);
 		if (tid <= 0 || thread_is_known(t, tid))
 			continue;
@@ -228,6 +219,29 @@ static int seize_pass(struct tracer *t, bool *ret_new, struct error *err)
 		if (r < 0)
 			return r;
 	}
+	return 0;
+}
+
+/* One pass over the threads, without opendir(3), which allocates. *ret_new: there was one that no earlier pass had
+ * seen. */
+static int seize_pass(struct tracer *t, bool *ret_new, struct error *err)
+{
+	char path[64];
+	(void) snprintf(path, sizeof(path), "/proc/%d/task", (int) t->pid);
+	_cleanup_close_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_set(err, errno, "%s", path);
+
+	size_t before = t->n_seized;
+	_Alignas(struct dirent64) char entries[4096];
+	ssize_t n;
+	while ((n = getdents64(dir, entries, sizeof(entries))) > 0) {
+		int r = seize_threads(t, entries, (size_t) n, err);
+		if (r < 0)
+			return r;
+	}
+	if (n < 0)
+		return error_set(err, errno, "%s", path);
 	*ret_new = t->n_seized > before;
 	return 0;
 }
@@ -448,7 +462,7 @@ static int tracer_work(struct tracer *t, struct error *err)
 
 _Noreturn void tracer_run(const struct arm_request *request, int sock, pid_t hook)
 {
-	static struct tracer tracer;
+	struct tracer tracer; /* large, and most of it never used: no initialiser, which would touch all its pages */
 	struct error err = { 0 };
 
 	int r = tracer_isolate(request, sock, hook, &err);
@@ -460,6 +474,7 @@ _Noreturn void tracer_run(const struct arm_request *request, int sock, pid_t hoo
 	tracer.hook = FD_HOOK;
 	tracer.init = FD_INIT;
 	tracer.request = request;
+	tracer.n_seized = 0;
 	if (!tracer_hear(&tracer, HOOK_GO))
 		_exit(0);
 
@@ -468,7 +483,9 @@ _Noreturn void tracer_run(const struct arm_request *request, int sock, pid_t hoo
 		_exit(0);
 	if (tracer.hook >= 0)
 		tracer_say(tracer.hook, TRACER_FAILED, &err);
-	else
+	else {
+		closelog(); /* of the hook's, whose descriptor's number is another's here */
 		log_error("container's init, process %d, is killed: %s", (int) request->pid, err.msg);
+	}
 	_exit(1);
 }

@@ -22,5 +22,5 @@ struct tracer_message {
 	struct error error;
 };
 
-/* The whole life of a forked child. Keeps sock and the request's pidfd of all descriptors. */
+/* The whole life of a child beside the hook (beside.h). Keeps sock and the request's pidfd of all descriptors. */
 _Noreturn void tracer_run(const struct arm_request *request, int sock, pid_t hook);
