@@ -113,12 +113,20 @@ void conn_run(struct conn *conn)
 		tunnel_run(conn);
 }
 
+/* Before there is a tunnel. */
+static void hear(struct conn *conn, enum relay_end end, uint32_t events)
+{
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR))
+		conn->quiet[end] = false;
+}
+
 static void client_event(struct conn *conn, uint32_t events)
 {
 	/* while nothing is read a client that only half-closed may still want its answer */
 	bool gone = events & (EPOLLHUP | EPOLLERR);
 	if (conn->state == HEAD || conn->state == HANDSHAKE) {
 		conn->state == HEAD ? request_run(conn) : handshake_run(conn);
+		hear(conn, RELAY_CLIENT, events & ~(uint32_t) EPOLLIN);
 		if (conn->state == HANDSHAKE && (events & EPOLLRDHUP))
 			handshake_ended(conn);
 		if (!gone)
@@ -127,6 +135,7 @@ static void client_event(struct conn *conn, uint32_t events)
 	switch (conn->state) {
 	case RESOLVE:
 	case DIAL:
+		hear(conn, RELAY_CLIENT, events);
 		if (gone)
 			ending_abort(conn, REASON_CLIENT_CLOSED);
 		break;

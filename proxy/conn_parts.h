@@ -75,6 +75,7 @@ struct conn {
 	bool served;       /* there was an exchange */
 	uint16_t origin_port; /* of the origin that there is a connection to, whose host is the one last asked for */
 	bool kept_alive; /* proxy/keepalive.h */
+	bool quiet[RELAY_ENDS]; /* nothing has come that was not read: an event tells of what does */
 	struct http_answer_to answer_to;
 
 	/* of one state each */

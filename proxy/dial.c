@@ -158,6 +158,14 @@ const struct dial_attempt *dial_next(struct dial *dial, int64_t now_ms)
 	return NULL;
 }
 
+int dial_take_only(struct dial *dial, struct address *ret_address)
+{
+	if (dial->next != 1 || dial->n_attempts != 1)
+		return -1;
+	*ret_address = dial->addresses[dial->attempts[0].address];
+	return take_attempt(dial, 0);
+}
+
 /*
  * A second connect(2) says how the first one stands: EALREADY, its error, or none. So it need not be known which socket
  * an event was of.

@@ -62,6 +62,12 @@ void dial_begin(struct dial *dial, int64_t now_ms, uint32_t timeout_ms);
 const struct dial_attempt *dial_next(struct dial *dial, int64_t now_ms);
 
 /*
+ * The attempt that was the only one ever made: for an event that can be no other's and says that it is connected. The
+ * caller's, with its *ret_address; -1 where there were more.
+ */
+int dial_take_only(struct dial *dial, struct address *ret_address);
+
+/*
  * How the attempts stand, after an event of any of them. Returns the socket that is connected, now the caller's, with
  * its *ret_address; or -1, with those that failed closed and dial->failure saying why.
  */

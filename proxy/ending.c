@@ -205,6 +205,17 @@ void ending_part(struct conn *conn, enum reason reason, bool answer, const char 
 	ending_answer(conn);
 }
 
+void ending_complete(struct conn *conn)
+{
+	/* the client has ended, and has our end: the kernel has closed, and close(2) can neither wait nor reset */
+	if (!parting_is_acknowledged(conn->client.fd)) {
+		ending_part(conn, REASON_ALLOWED, false, NULL);
+		return;
+	}
+	settle(conn, REASON_ALLOWED);
+	done(conn);
+}
+
 void ending_refuse(struct conn *conn, enum reason reason, const char *problem)
 {
 	if (reason_http_status(reason) == 0 || conn->conns->external_port)

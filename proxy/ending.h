@@ -18,6 +18,9 @@ void ending_abort(struct conn *conn, enum reason reason);
 /* The connection goes on, but one exchange on it is over: the log line of that. */
 void ending_note(struct conn *conn, enum reason reason);
 
+/* Of a tunnel both ends of which have sent their last byte, all of it passed on. */
+void ending_complete(struct conn *conn);
+
 /* In good order; with an answer where the reason has one and the client still waits for it. */
 void ending_part(struct conn *conn, enum reason reason, bool answer, const char *problem);
 

@@ -69,10 +69,19 @@ static void reached(struct conn *conn, int fd)
 	conn->door->connected(conn);
 }
 
-static void dial_run(struct conn *conn)
+/* Connected, and nothing has come from it. */
+static bool shows_connected(uint32_t events)
+{
+	return (events & (EPOLLOUT | EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR)) == EPOLLOUT;
+}
+
+static void dial_run(struct conn *conn, uint32_t events)
 {
 	unsigned before = conn->dial->n_attempts;
-	int fd = dial_check(conn->dial, &conn->dialled);
+	int fd = shows_connected(events) ? dial_take_only(conn->dial, &conn->dialled) : -1;
+	conn->quiet[RELAY_ORIGIN] = fd >= 0;
+	if (fd < 0)
+		fd = dial_check(conn->dial, &conn->dialled);
 	if (fd >= 0)
 		reached(conn, fd);
 	else if (conn->dial->n_attempts < before)
@@ -112,8 +121,7 @@ static void on_resolved(void *arg, enum reason reason, const struct address *add
 
 static bool is_reached(const struct conn *conn)
 {
-	return conn->origin.fd >= 0 &&
-	       filter_check_address(conn->conns->image, &conn->dialled, NULL) == REASON_ALLOWED;
+	return conn->origin.fd >= 0 && filter_check_address(conn->conns->image, &conn->dialled, NULL) == REASON_ALLOWED;
 }
 
 static void resolve_expired(struct conn *conn)
@@ -162,7 +170,7 @@ void reach_external(struct conn *conn)
 void reach_origin_event(struct conn *conn, uint32_t events)
 {
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-		dial_run(conn);
+		dial_run(conn, events);
 }
 
 void reach_expired(struct conn *conn)

@@ -18,6 +18,7 @@ struct reading *reading_new(void)
 	http_head_init(&reading->head);
 	reading->buf = NULL;
 	reading->len = reading->size = 0;
+	reading->more = true;
 	return reading;
 }
 
@@ -51,6 +52,7 @@ static enum reading_result read_once(struct reading *reading, int fd, size_t max
 
 	enum parse_result result = http_head_parse(&reading->head, reading->buf, reading->len + (size_t) n, max);
 	size_t taken = reading->head.len - reading->len;
+	reading->more = (size_t) n > taken || (size_t) n == reading->size - reading->len;
 	if (taken > 0 && recv(fd, at, taken, 0) != (ssize_t) taken)
 		return READING_FAILED;
 	reading->len += taken;

@@ -2,6 +2,7 @@
 /* A request head on its way in, read so that no byte behind it leaves the client's socket. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "proxy/http_head.h"
@@ -10,6 +11,7 @@ struct reading {
 	struct http_head head;
 	char *buf; /* the head's bytes so far */
 	size_t len, size;
+	bool more; /* READING_DONE: there may be bytes behind the head */
 };
 
 enum reading_result {

@@ -23,6 +23,7 @@ static void connect_start(struct conn *conn, const struct http_request *request)
 	forward_drop_origin(conn);
 	conn->host = request->host;
 	conn->port = request->port;
+	conn->quiet[RELAY_CLIENT] = !conn->reading->more;
 	conn_free_reading(conn);
 	conn_show_target(conn);
 	reach_start(conn);

@@ -37,7 +37,7 @@ void tunnel_run(struct conn *conn)
 		conn_enter_ready(conn);
 		break;
 	case RELAY_ENDED:
-		ending_part(conn, REASON_ALLOWED, false, NULL);
+		ending_complete(conn);
 		break;
 	case RELAY_RESET:
 		ending_abort(conn, relay->reset == RELAY_CLIENT ? REASON_CLIENT_RESET : REASON_ORIGIN_RESET);
@@ -115,10 +115,13 @@ void tunnel_start(struct conn *conn, const char *answer, size_t len)
 	conn->active_ms = conn->conns->now_ms;
 	set_idle_deadline(conn);
 	relay_init(&conn->relay, conn->client.fd, conn->origin.fd);
+	for (int i = 0; i < RELAY_ENDS; i++)
+		if (conn->quiet[i])
+			relay_expect(&conn->relay, (enum relay_end) i);
 	conn->relay.flows[RELAY_CLIENT].shut = true;
 	if (!conn->door->checks_sni || conn->conns->image->sni == IMAGE_SNI_OFF)
 		open_up(conn);
-	else if (!check_name(conn, false))
+	else if (!conn->quiet[RELAY_CLIENT] && !check_name(conn, false))
 		return;
 	tunnel_run(conn);
 }
