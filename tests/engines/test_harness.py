@@ -70,12 +70,14 @@ class Eyes(WorldTest):
 
     def test_what_is_left_is_seen(self):
         self.assertClean()
-        sleeper = harness.subprocess.Popen(self.world.host.enter("cat"), stdin=harness.subprocess.PIPE)
+        sleeper = harness.subprocess.Popen(self.world.host.enter("cat"), bufsize=0, stdin=harness.subprocess.PIPE,
+                                           stdout=harness.subprocess.PIPE)
+        sleeper.stdin.write(b".")
+        self.assertEqual(sleeper.stdout.read(1), b".")  # it is in the namespace
         os.makedirs(self.world.run, exist_ok=True)
         record = os.path.join(self.world.run, "left.json")
         with open(record, "w", encoding="utf-8"):
             pass
-        # cat answers by being in the namespace; its exec is not ours to wait for, so look until it is
         left = self.world.wait_clean(timeout=0.2)
         self.assertTrue(any("left.json" in item for item in left), left)
         self.assertTrue(any("process" in item for item in left), left)
