@@ -13,7 +13,8 @@ struct command {
 	const struct option_row *options;
 };
 
-extern const struct command command_hook, command_proxy, command_check, command_compile, command_reload, command_status;
+extern const struct command command_hook, command_proxy, command_check, command_compile, command_reload,
+	command_restart, command_status;
 
 /* Where things are on this host: what the commands that act on it share. NULL: not given on the command line. */
 struct command_places {

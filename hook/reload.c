@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `oci-egress reload`: has keepers look at their policies now, and says what came of it. */
+/*
+ * `oci-egress reload` has keepers look at their policies now, `oci-egress restart` has them start other workers; both
+ * say what came of it.
+ */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +22,20 @@
 /* A keeper gives up by itself, and says so: after a compilation and the review of its worker. */
 #define ANSWER_TIMEOUT_MS (COMPILING_TIMEOUT_MS + 30000)
 #define STATUS_TIMEOUT_MS 2000
+#define RESTART_TIMEOUT_MS 15000
 
 static struct command_places places;
 
 static const struct option_row options[] = {
 	{ "config", "FILE", "the host's settings (/etc/oci-egress/config.json)", &places.config, NULL },
 	{ "run", "DIR", "what is known of running containers (/run/oci-egress)", &places.run, NULL },
+	{ 0 },
+};
+
+static const struct option_row restart_options[] = {
+	{ "config", "FILE", "the host's settings (/etc/oci-egress/config.json)", &places.config, NULL },
+	{ "run", "DIR", "what is known of running containers (/run/oci-egress)", &places.run, NULL },
+	{ "keeper", "FILE", "the program of the new workers (" KEEPER_PROGRAM ")", &places.keeper, NULL },
 	{ 0 },
 };
 
@@ -37,6 +49,7 @@ struct answer {
 struct reload {
 	int run;
 	const char *id; /* NULL: all */
+	int program;    /* to restart with; -1: reload */
 	struct answer *answers;
 	size_t n_answers;
 	bool found, failed;
@@ -51,25 +64,36 @@ static void add_needs(int sock, struct text *text)
 	needs_add(text, status.needs, "");
 }
 
-static void ask(int run, struct answer *answer)
+static const char *word(const struct reload *reload, bool good, bool changed)
+{
+	if (reload->program >= 0)
+		return good ? "restarted" : "NOT RESTARTED";
+	if (!good)
+		return "NOT RELOADED";
+	return changed ? "reloaded" : "unchanged";
+}
+
+static void ask(const struct reload *reload, struct answer *answer)
 {
 	_cleanup_close_ int sock = -1;
 	struct error err;
-	bool changed;
-	int r = control_connect(run, answer->key, &sock, &err);
+	bool changed = true;
+	int r = control_connect(reload->run, answer->key, &sock, &err);
 	if (r < 0)
 		r = error_say(&err, -r, "it has no keeper any more, and so no egress");
+	else if (reload->program >= 0)
+		r = control_restart(sock, reload->program, RESTART_TIMEOUT_MS, &err);
 	else
 		r = control_reload(sock, ANSWER_TIMEOUT_MS, &changed, &err);
 	struct text text = text_init(answer->text, sizeof(answer->text));
 	answer->good = r == 0;
-	if (r < 0) {
-		text_add(&text, "NOT RELOADED: ");
-		text_add_escaped(&text, err.msg, strlen(err.msg));
+	text_add(&text, "%s", word(reload, answer->good, changed));
+	if (answer->good) {
+		add_needs(sock, &text);
 		return;
 	}
-	text_add(&text, "%s", changed ? "reloaded" : "unchanged");
-	add_needs(sock, &text);
+	text_add(&text, ": ");
+	text_add_escaped(&text, err.msg, strlen(err.msg));
 }
 
 static const struct answer *answer_of(struct reload *reload, const char *key)
@@ -83,7 +107,7 @@ static const struct answer *answer_of(struct reload *reload, const char *key)
 	reload->answers = answers;
 	struct answer *answer = &answers[reload->n_answers++];
 	(void) snprintf(answer->key, sizeof(answer->key), "%s", key);
-	ask(reload->run, answer);
+	ask(reload, answer);
 	return answer;
 }
 
@@ -95,7 +119,8 @@ static int reload_record(const struct record *record, void *arg)
 	reload->found = true;
 	if (record->state != RECORD_GUARDED) {
 		if (reload->id)
-			(void) printf("%s  NOT RELOADED: it is %s\n", record->id, record_state_name(record->state));
+			(void) printf("%s  %s: it is %s\n", record->id, word(reload, false, false),
+				record_state_name(record->state));
 		reload->failed = reload->failed || reload->id;
 		return 0;
 	}
@@ -107,16 +132,13 @@ static int reload_record(const struct record *record, void *arg)
 	return 0;
 }
 
-static int reload_all(int argc, char **argv, struct error *err)
+static int for_all(int argc, char **argv, int program, struct error *err)
 {
-	int r = options_parse(&argc, argv, options, err);
-	if (r < 0)
-		return r;
 	if (argc > 2)
 		return error_say(err, EINVAL, "expected the id of one container, or none for all");
 
 	struct settings settings;
-	r = command_settings(&places, &settings, err);
+	int r = command_settings(&places, &settings, err);
 	if (r < 0)
 		return r;
 	_cleanup_close_ int run = -1;
@@ -125,25 +147,45 @@ static int reload_all(int argc, char **argv, struct error *err)
 	if (r < 0)
 		return r;
 
-	struct reload reload = { .run = run, .id = argc == 2 ? argv[1] : NULL };
+	struct reload reload = { .run = run, .id = argc == 2 ? argv[1] : NULL, .program = program };
 	if (run >= 0)
 		r = record_each(run, reload_record, &reload, err);
 	free(reload.answers);
 	if (r < 0)
-		return r == -ENOMEM ? error_set(err, ENOMEM, "reload") : r;
+		return r == -ENOMEM ? error_set(err, ENOMEM, "answers") : r;
 	if (reload.id && !reload.found)
 		return error_say(err, ESRCH, "there is no container %s", reload.id);
 	return reload.failed;
 }
 
+static int say(const char *command, int r, const struct error *err)
+{
+	if (r >= 0)
+		return r;
+	(void) fprintf(stderr, "oci-egress %s: %s\n", command, err->msg);
+	return 2;
+}
+
 static int run_reload(int argc, char **argv)
 {
 	struct error err;
-	int r = reload_all(argc, argv, &err);
-	if (r >= 0)
-		return r;
-	(void) fprintf(stderr, "oci-egress reload: %s\n", err.msg);
-	return 2;
+	int r = options_parse(&argc, argv, options, &err);
+	if (r == 0)
+		r = for_all(argc, argv, -1, &err);
+	return say("reload", r, &err);
+}
+
+static int run_restart(int argc, char **argv)
+{
+	struct error err;
+	_cleanup_close_ int program = -1;
+	int r = options_parse(&argc, argv, restart_options, &err);
+	if (r == 0) {
+		program = open(command_keeper(&places), O_PATH | O_CLOEXEC);
+		r = program < 0 ? error_set(&err, errno, "%s", command_keeper(&places))
+				: for_all(argc, argv, program, &err);
+	}
+	return say("restart", r, &err);
 }
 
 const struct command command_reload = {
@@ -153,4 +195,14 @@ const struct command command_reload = {
 		"does, 1 not everywhere, 2 error",
 	.run = run_reload,
 	.options = options,
+};
+
+const struct command command_restart = {
+	.name = "restart",
+	.operands = "[ID]",
+	.text = "put another worker in the place of the present one, after an upgrade for example, for one container "
+		"or "
+		"all; open connections go on; exit status as of reload",
+	.run = run_restart,
+	.options = restart_options,
 };

@@ -50,6 +50,17 @@ int accepting_start(struct accepting *accepting, int listener, struct error *err
 	return 0;
 }
 
+void accepting_stop(struct accepting *accepting)
+{
+	struct source *listener = &accepting->listener;
+	if (listener->fd < 0)
+		return;
+	(void) epoll_ctl(accepting->conns->epoll, EPOLL_CTL_DEL, listener->fd, NULL); /* others hold it: no close does */
+	close(listener->fd);
+	listener->fd = -1;
+	accepting->paused = false;
+}
+
 static void set_listening(struct accepting *accepting, bool on)
 {
 	struct epoll_event event = { .events = on ? EPOLLIN : 0u, .data.ptr = &accepting->listener };
@@ -182,6 +193,8 @@ static bool pause_for_rate(struct accepting *accepting)
 
 void accepting_event(struct accepting *accepting, uint32_t events)
 {
+	if (accepting->listener.fd < 0)
+		return; /* stopped in this very turn */
 	/* Reported of a paused listener too, for ever. */
 	if (events & (EPOLLHUP | EPOLLERR)) {
 		accepting->closed = true;

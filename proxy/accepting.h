@@ -28,6 +28,9 @@ struct accepting {
 /* Takes connections from now on. listener is non-blocking, and stays the caller's. */
 int accepting_start(struct accepting *accepting, int listener, struct error *err);
 
+/* Takes none any more: what waits in the listener's queue is for others who have it. */
+void accepting_stop(struct accepting *accepting);
+
 /* What epoll_wait(2) has reported of the listener. */
 void accepting_event(struct accepting *accepting, uint32_t events);
 

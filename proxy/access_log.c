@@ -94,7 +94,8 @@ void access_log_free(struct access_log *log)
 	free(log);
 }
 
-static void put(struct access_log *log, const char *bytes, size_t len)
+/* False: the file is full, by others' lines too. A part of the line may be in it. */
+static bool put(struct access_log *log, const char *bytes, size_t len)
 {
 	if (log->torn && write(log->fd, "\n", 1) == 1) {
 		log->torn = false;
@@ -106,10 +107,13 @@ static void put(struct access_log *log, const char *bytes, size_t len)
 	while (n < 0 && errno == EINTR);
 	if (n > 0)
 		log->size += (uint64_t) n;
+	if (n < 0 && errno == EFBIG && log->channel >= 0)
+		return false;
 	if (n != (ssize_t) len)
 		lose_line(log);
 	if (n > 0 && n < (ssize_t) len)
 		log->torn = true;
+	return true;
 }
 
 static void enqueue(struct access_log *log, const char *bytes, size_t len)
@@ -139,10 +143,8 @@ static bool has_room(const struct access_log *log, size_t len)
 
 static void write_line(struct access_log *log, const char *bytes, size_t len)
 {
-	if (!log->full && has_room(log, len)) {
-		put(log, bytes, len);
+	if (!log->full && has_room(log, len) && put(log, bytes, len))
 		return;
-	}
 	if (!log->full)
 		say_full(log);
 	enqueue(log, bytes, len);
@@ -164,9 +166,11 @@ void access_log_exchange(struct access_log *log, int fd, uint64_t size)
 			say_full(log);
 			return;
 		}
-		struct line *line = take_line(log);
-		put(log, line->bytes, line->len);
-		free(line);
+		if (!put(log, next->bytes, next->len)) {
+			say_full(log);
+			return;
+		}
+		free(take_line(log));
 	}
 }
 

@@ -20,18 +20,46 @@
 #include "proxy/title.h"
 #include "proxy/worker.h"
 
-int builtin_prepare(struct builtin *builtin, const struct image *image, int log_dir, const char *id, struct error *err)
+static int make_scoreboard(struct builtin *builtin, struct error *err)
+{
+	builtin->n_slots = builtin->image->limits.connections;
+	return scoreboard_create(builtin->n_slots, &builtin->scoreboard_fd, &builtin->scoreboard, err);
+}
+
+int builtin_prepare(struct builtin *builtin, const struct image *image, struct logfile *log, int log_dir,
+	const char *id, struct error *err)
 {
 	builtin->image = image;
+	builtin->log = log;
+	builtin->program = KEEPER_FD_PROGRAM;
 	(void) snprintf(builtin->id, sizeof(builtin->id), "%s", id);
-	int r = logfile_open(&builtin->log, log_dir, id, image->limits.log_bytes, err);
+	int r = logfile_open(builtin->log, log_dir, id, image->limits.log_bytes, err);
 	if (r < 0)
 		return r;
 	r = io_memfd("oci-egress-container", id, strlen(id), &builtin->container, err);
 	if (r < 0)
 		return r;
-	builtin->n_slots = image->limits.connections;
-	return scoreboard_create(builtin->n_slots, &builtin->scoreboard_fd, &builtin->scoreboard, err);
+	return make_scoreboard(builtin, err);
+}
+
+int builtin_renew(struct builtin *builtin, int program, struct error *err)
+{
+	builtin->handle = HANDLE_NONE;
+	builtin->channel = -1;
+	builtin->ready = builtin->listening = false;
+	builtin->scoreboard_fd = -1;
+	builtin->scoreboard = NULL;
+	builtin->program = program;
+	return make_scoreboard(builtin, err);
+}
+
+void builtin_forget(struct builtin *builtin)
+{
+	scoreboard_free(builtin->scoreboard, builtin->n_slots);
+	builtin->scoreboard = NULL;
+	if (builtin->scoreboard_fd >= 0)
+		close(builtin->scoreboard_fd);
+	builtin->scoreboard_fd = -1;
 }
 
 static void listens_where(struct handle *handle)
@@ -79,7 +107,7 @@ static int start(const struct builtin *builtin, char **argv, const int *fds, siz
 	struct copy copy = { argv + 2, builtin->image };
 	if (builtin->starts == 0)
 		return spawn_copy(run_copy, &copy, fds, n_fds, &handle->pid, &handle->pidfd, err);
-	return spawn(KEEPER_FD_PROGRAM, (const char *const *) argv, fds, n_fds, &handle->pid, &handle->pidfd, err);
+	return spawn(builtin->program, (const char *const *) argv, fds, n_fds, &handle->pid, &handle->pidfd, err);
 }
 
 int builtin_start(struct builtin *builtin, struct error *err)
@@ -93,7 +121,7 @@ int builtin_start(struct builtin *builtin, struct error *err)
 	const int fds[WORKER_FD_END - SPAWN_FD_FIRST] = {
 		[WORKER_FD_LISTENER - SPAWN_FD_FIRST] = inherited_fd(KEEPER_FD_LISTENER),
 		[WORKER_FD_IMAGE - SPAWN_FD_FIRST] = KEEPER_FD_IMAGE,
-		[WORKER_FD_LOG - SPAWN_FD_FIRST] = builtin->log.fd,
+		[WORKER_FD_LOG - SPAWN_FD_FIRST] = builtin->log->fd,
 		[WORKER_FD_RESOLV_CONF - SPAWN_FD_FIRST] = inherited_fd(KEEPER_FD_RESOLV_CONF),
 		[WORKER_FD_HOSTS - SPAWN_FD_FIRST] = inherited_fd(KEEPER_FD_HOSTS),
 		[WORKER_FD_SCOREBOARD - SPAWN_FD_FIRST] = builtin->scoreboard_fd,
@@ -110,7 +138,7 @@ int builtin_start(struct builtin *builtin, struct error *err)
 	struct handle handle = { .pidfd = -1, .stop_signal = SIGKILL };
 	listens_where(&handle);
 	scoreboard_reset(builtin->scoreboard, builtin->n_slots);
-	builtin->log_bytes = builtin->log.max_bytes = builtin->image->limits.log_bytes;
+	builtin->log_bytes = builtin->log->max_bytes = builtin->image->limits.log_bytes;
 	int r = start(builtin, argv, fds, ARRAY_SIZE(fds), &handle, err);
 	if (r < 0)
 		return r;
@@ -138,9 +166,9 @@ static void settle(struct builtin *builtin, enum reason reason)
 {
 	close_channel(builtin);
 	/* At most limits.connections of them go beyond the log's size, once: not again with the next death. */
-	(void) logfile_rotate(&builtin->log, NULL);
-	remains_write(builtin->scoreboard, builtin->n_slots, builtin->image, builtin->id, reason, builtin->log.fd);
-	(void) logfile_rotate(&builtin->log, NULL);
+	(void) logfile_rotate(builtin->log, NULL);
+	remains_write(builtin->scoreboard, builtin->n_slots, builtin->image, builtin->id, reason, builtin->log->fd);
+	(void) logfile_rotate(builtin->log, NULL);
 }
 
 int builtin_on_end(struct builtin *builtin, struct error *err)
@@ -174,16 +202,14 @@ int builtin_tell(struct builtin *builtin, enum channel_type type, int fd, uint32
 
 void builtin_follow(struct builtin *builtin, const struct image *image)
 {
-	uint32_t log_bytes = image->limits.log_bytes;
 	builtin->image = image;
-	builtin->log.max_bytes = log_bytes < builtin->log_bytes ? log_bytes : builtin->log_bytes;
 }
 
 void builtin_log_policy(const struct builtin *builtin, uint32_t ended, const char *error)
 {
 	struct access_log *log;
-	if (!builtin->scoreboard || access_log_new(builtin->log.fd, builtin->id, strlen(builtin->id), builtin->image, 0,
-					    -1, &builtin->scoreboard->counters, &log, NULL) < 0)
+	if (!builtin->scoreboard || access_log_new(builtin->log->fd, builtin->id, strlen(builtin->id), builtin->image,
+					    0, -1, &builtin->scoreboard->counters, &log, NULL) < 0)
 		return;
 	access_log_write_policy(log, image_fingerprint(builtin->image), ended, error);
 	access_log_free(log);
@@ -231,12 +257,24 @@ int builtin_probe(struct builtin *builtin, uint16_t source_port)
 	return io_send(builtin->channel, &message, sizeof(message), NULL, 0);
 }
 
-void builtin_on_log_full(struct builtin *builtin)
+void builtin_bury(struct builtin *builtin, enum reason reason)
 {
-	if (logfile_rotate(&builtin->log, NULL) <= 0)
+	(void) handle_reap(&builtin->handle);
+	settle(builtin, reason);
+	builtin_forget(builtin);
+}
+
+int builtin_rotate_log(struct builtin *builtin)
+{
+	return logfile_rotate(builtin->log, NULL);
+}
+
+void builtin_exchange_log(const struct builtin *builtin)
+{
+	if (builtin->channel < 0)
 		return;
-	const struct channel_message message = { .type = CHANNEL_LOG, .value = logfile_size(&builtin->log) };
-	(void) io_send(builtin->channel, &message, sizeof(message), &builtin->log.fd, 1);
+	const struct channel_message message = { .type = CHANNEL_LOG, .value = logfile_size(builtin->log) };
+	(void) io_send(builtin->channel, &message, sizeof(message), &builtin->log->fd, 1);
 }
 
 void builtin_stop(struct builtin *builtin)
@@ -251,17 +289,22 @@ void builtin_status(const struct builtin *builtin, struct control_status *status
 {
 	status->worker_pid = (int32_t) builtin->handle.pid;
 	status->restarts = builtin->starts > 0 ? builtin->starts - 1 : 0;
+	builtin_count(builtin, status);
+}
+
+void builtin_count(const struct builtin *builtin, struct control_status *status)
+{
 	if (!builtin->scoreboard)
 		return;
 	const struct scoreboard_counters *counters = &builtin->scoreboard->counters;
-	status->open = atomic_load(&counters->open);
-	status->accepted = atomic_load(&counters->accepted);
-	status->allowed = atomic_load(&counters->allowed);
-	status->denied = atomic_load(&counters->denied);
-	status->failed = atomic_load(&counters->failed);
-	status->bytes_up = atomic_load(&counters->bytes_up);
-	status->bytes_down = atomic_load(&counters->bytes_down);
-	status->lines_lost = atomic_load(&counters->lines_lost);
+	status->open += atomic_load(&counters->open);
+	status->accepted += atomic_load(&counters->accepted);
+	status->allowed += atomic_load(&counters->allowed);
+	status->denied += atomic_load(&counters->denied);
+	status->failed += atomic_load(&counters->failed);
+	status->bytes_up += atomic_load(&counters->bytes_up);
+	status->bytes_down += atomic_load(&counters->bytes_down);
+	status->lines_lost += atomic_load(&counters->lines_lost);
 	for (int i = 0; i < REASON_COUNT; i++)
-		status->reasons[i] = atomic_load(&counters->reasons[i]);
+		status->reasons[i] += atomic_load(&counters->reasons[i]);
 }

@@ -31,7 +31,8 @@ struct builtin {
 	uint32_t n_slots;   /* of the scoreboard, for life: the first image's limits.connections */
 	uint32_t log_bytes; /* what the worker's RLIMIT_FSIZE is */
 	const struct image *image;
-	struct logfile log;
+	struct logfile *log;    /* the keeper's, of all its workers */
+	int program;            /* KEEPER_FD_PROGRAM, or another in its place */
 	uint16_t external_port; /* where it carries all bytes to; 0: it decides itself */
 	uint32_t starts;        /* ever */
 	uint32_t deaths;        /* ever */
@@ -46,7 +47,18 @@ struct builtin {
 
 /* Makes what all its workers share: log (named after id, the first container), counters. The image stays the caller's.
  */
-int builtin_prepare(struct builtin *builtin, const struct image *image, int log_dir, const char *id, struct error *err);
+int builtin_prepare(struct builtin *builtin, const struct image *image, struct logfile *log, int log_dir,
+	const char *id, struct error *err);
+
+/*
+ * Another worker's, to be started beside the present one from program (O_PATH), with a scoreboard of its own as the
+ * image has it; the caller keeps what was there. builtin_forget() lets go of that scoreboard.
+ */
+int builtin_renew(struct builtin *builtin, int program, struct error *err);
+void builtin_forget(struct builtin *builtin);
+
+/* After the end of a worker that has no successor: reaped, its lines written, its scoreboard gone. */
+void builtin_bury(struct builtin *builtin, enum reason reason);
 
 /* Starts a worker, on KEEPER_FD_LISTENER where that is there yet. It is ready when its channel says so. */
 int builtin_start(struct builtin *builtin, struct error *err);
@@ -84,11 +96,15 @@ int builtin_probe(struct builtin *builtin, uint16_t source_port);
 /* Whoever had it announced has gone. */
 void builtin_cancel_probe(struct builtin *builtin);
 
-/* After CHANNEL_LOG_FULL: hands over the next log, where the last is full indeed. */
-void builtin_on_log_full(struct builtin *builtin);
+/* After CHANNEL_LOG_FULL: opens the next log, where the last is full indeed; and hands a worker the log there is. */
+int builtin_rotate_log(struct builtin *builtin); /* logfile_rotate() */
+void builtin_exchange_log(const struct builtin *builtin);
 
 /* Kills the worker; the lines of its open connections say that the proxy was shut down. */
 void builtin_stop(struct builtin *builtin);
 
-/* Fills in what status says of the worker. */
+/* Adds what it has counted. */
+void builtin_count(const struct builtin *builtin, struct control_status *status);
+
+/* Fills in what status says of the worker, and adds what it has counted. */
 void builtin_status(const struct builtin *builtin, struct control_status *status);

@@ -21,9 +21,11 @@ enum channel_type {
 	CHANNEL_POLICY,      /* oci/image.h */
 	CHANNEL_RESOLV_CONF, /* value 0: without one, there is none any more */
 	CHANNEL_HOSTS,
+	CHANNEL_RETIRE, /* takes no more connections, and ends with its last one; no descriptor */
 
 	/* worker -> keeper */
 	CHANNEL_REVIEWED, /* value: tunnels that it ended; the policy that came last holds */
+	CHANNEL_RETIRED,  /* it accepts nothing any more */
 };
 
 struct channel_message {

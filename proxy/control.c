@@ -194,6 +194,12 @@ int control_reload(int sock, int timeout_ms, bool *ret_changed, struct error *er
 	return r;
 }
 
+int control_restart(int sock, int program, int timeout_ms, struct error *err)
+{
+	struct control_message message = { .type = CONTROL_RESTART };
+	return control_ask(sock, &message, &program, 1, CONTROL_OK, timeout_ms, err);
+}
+
 /* How many descriptors a request brings, or -1: it is none. */
 static int control_request_fds(const struct control_message *message)
 {
@@ -203,6 +209,7 @@ static int control_request_fds(const struct control_message *message)
 	case CONTROL_LEAVE:
 		return control_id_valid(message->text) ? 0 : -1;
 	case CONTROL_LISTEN:
+	case CONTROL_RESTART:
 		return 1;
 	case CONTROL_PROBE:
 		return message->value >= 1 && message->value <= UINT16_MAX ? 0 : -1;

@@ -15,6 +15,8 @@
  *                                    <-   OK
  *     STATUS                         ->
  *                                    <-   STATUS
+ *     RESTART program                ->       another worker in the place of the present one, proxy/retiring.h
+ *                                    <-   OK: it has taken over, or ERROR
  *     RELOAD                         ->       looks at the policy's file now, whatever it knows
  *                                    <-   RELOADED: what the file says holds, or ERROR: it does not, and why
  *
@@ -45,6 +47,7 @@ enum control_type {
 	CONTROL_LISTEN, /* descriptor: the listener; no answer */
 	CONTROL_RELOAD,
 	CONTROL_RELOADED,
+	CONTROL_RESTART, /* descriptor: the program of the worker, O_PATH */
 };
 
 /* What of a policy that holds only a new container can have (needs of a status): as bits. */
@@ -106,6 +109,7 @@ int control_wait_ready(int sock, int timeout_ms, struct error *err);
 int control_commit(int sock, int timeout_ms, struct error *err);
 int control_leave(int sock, const char *id, int timeout_ms, struct error *err);
 int control_status(int sock, int timeout_ms, struct control_status *ret, struct error *err);
+int control_restart(int sock, int program, int timeout_ms, struct error *err);
 int control_reload(int sock, int timeout_ms, bool *ret_changed, struct error *err);
 
 /*

@@ -39,7 +39,9 @@ enum source {
 	SOURCE_EXTERNAL,
 	SOURCE_CHANGE,
 	SOURCE_COMPILER,
-	SOURCE_CONNECTION, /* and all connections behind it, then all containers */
+	SOURCE_RETIRED_CHANNEL,
+	SOURCE_RETIRED = SOURCE_RETIRED_CHANNEL + RETIRING_MAX,
+	SOURCE_CONNECTION = SOURCE_RETIRED + RETIRING_MAX, /* and all connections behind it, then all containers */
 };
 
 #define POLL_MAX (SOURCE_CONNECTION + SERVER_CONNECTIONS_MAX + CONTROL_CONTAINERS_MAX)
@@ -50,6 +52,7 @@ static void keeper_fail(struct keeper *keeper, const struct error *err)
 	keeper->state = CONTROL_STATE_FAILED;
 	keeper->failure = *err;
 	builtin_stop(&keeper->builtin);
+	retiring_stop(keeper);
 	inherited_drop(KEEPER_FD_LISTENER);
 	keeper->external.handle.stop_signal = SIGKILL; /* whoever waits for an answer must not wait for its manners */
 	external_stop(&keeper->external);
@@ -60,13 +63,16 @@ static void keeper_fail(struct keeper *keeper, const struct error *err)
 static int start_worker(struct keeper *keeper, struct error *err)
 {
 	keeper->builtin.external_port = keeper->external.handle.port;
-	return builtin_start(&keeper->builtin, err);
+	int r = builtin_start(&keeper->builtin, err);
+	if (r == 0)
+		retiring_follow(keeper);
+	return r;
 }
 
 static void keeper_begin(struct keeper *keeper, const char *id)
 {
 	struct error err;
-	int r = builtin_prepare(&keeper->builtin, keeper->image, KEEPER_FD_LOG_DIR, id, &err);
+	int r = builtin_prepare(&keeper->builtin, keeper->image, &keeper->log, KEEPER_FD_LOG_DIR, id, &err);
 	if (r == 0 && keeper->image->proxy == IMAGE_PROXY_EXTERNAL)
 		r = external_start(&keeper->external, keeper->image, &err);
 	else if (r == 0)
@@ -90,6 +96,10 @@ void keeper_listen(struct keeper *keeper, int listener)
 static void on_worker_end(struct keeper *keeper)
 {
 	struct error err;
+	if (retiring_on_worker_end(keeper)) {
+		reloading_on_worker_gone(keeper); /* the one that goes on was told */
+		return;
+	}
 	int r = builtin_on_end(&keeper->builtin, &err);
 	server_on_worker_gone(&keeper->server);
 	reloading_on_worker_gone(keeper);
@@ -116,12 +126,16 @@ static void on_channel(struct keeper *keeper)
 	switch (message.type) {
 	case CHANNEL_READY:
 		keeper->state = CONTROL_STATE_RUNNING;
+		retiring_on_ready(keeper);
 		break;
 	case CHANNEL_REVIEWED:
 		reloading_on_review(keeper, message.value);
 		break;
 	case CHANNEL_LOG_FULL:
-		builtin_on_log_full(&keeper->builtin);
+		if (builtin_rotate_log(&keeper->builtin) > 0) {
+			builtin_exchange_log(&keeper->builtin);
+			retiring_exchange_log(keeper);
+		}
 		break;
 	default:
 		server_on_worker(keeper, &message);
@@ -164,6 +178,7 @@ static int poll_timeout(const struct keeper *keeper)
 	if (may_end(keeper))
 		next = earlier(next, keeper->retry_ms);
 	next = earlier(next, reloading_next_ms(keeper));
+	next = earlier(next, retiring_next_ms(keeper));
 	if (next == INT64_MAX)
 		return -1;
 	int64_t left = next - handle_now_ms();
@@ -173,7 +188,7 @@ static int poll_timeout(const struct keeper *keeper)
 /* poll(2) skips descriptors below 0. */
 static size_t gather(const struct keeper *keeper, struct pollfd *pfds)
 {
-	const int fds[SOURCE_CONNECTION] = {
+	const int fds[SOURCE_RETIRED_CHANNEL] = {
 		[SOURCE_CONTROL] = keeper->server.n < SERVER_CONNECTIONS_MAX ? KEEPER_FD_CONTROL : -1,
 		[SOURCE_CHANNEL] = keeper->builtin.channel,
 		[SOURCE_WORKER] = keeper->builtin.handle.pidfd,
@@ -182,12 +197,34 @@ static size_t gather(const struct keeper *keeper, struct pollfd *pfds)
 		[SOURCE_COMPILER] = keeper->reloading.compiling.answer,
 	};
 	size_t n = 0;
-	for (; n < SOURCE_CONNECTION; n++)
+	for (; n < SOURCE_RETIRED_CHANNEL; n++)
 		pfds[n] = (struct pollfd){ .fd = fds[n], .events = POLLIN };
+	for (; n < SOURCE_CONNECTION; n++)
+		pfds[n] = (struct pollfd){ .fd = -1 };
+	for (size_t i = 0; i < keeper->retiring.n; i++) {
+		pfds[SOURCE_RETIRED_CHANNEL + i] =
+			(struct pollfd){ .fd = keeper->retiring.v[i].channel, .events = POLLIN };
+		pfds[SOURCE_RETIRED + i] =
+			(struct pollfd){ .fd = keeper->retiring.v[i].handle.pidfd, .events = POLLIN };
+	}
 	for (size_t i = 0; i < keeper->server.n; i++)
 		pfds[n++] = (struct pollfd){ .fd = keeper->server.v[i].fd, .events = POLLIN };
 	containers_watch(&keeper->containers, pfds + n);
 	return n + keeper->containers.n;
+}
+
+/* A restart that failed in this turn has taken the last of them back. */
+static void on_retired(struct keeper *keeper, const struct pollfd *pfds)
+{
+	struct retiring *retiring = &keeper->retiring;
+	for (size_t i = 0; i < retiring->n; i++)
+		if (pfds[SOURCE_RETIRED_CHANNEL + i].revents &&
+			pfds[SOURCE_RETIRED_CHANNEL + i].fd == retiring->v[i].channel)
+			retiring_on_channel(keeper, i);
+	for (size_t i = 0; i < retiring->n; i++)
+		if (pfds[SOURCE_RETIRED + i].revents && pfds[SOURCE_RETIRED + i].fd == retiring->v[i].handle.pidfd)
+			retiring_on_end(keeper, i);
+	retiring_sweep(keeper);
 }
 
 /* Handlers mark, and add at the end: no connection that pfds has an entry for moves before the sweeps. */
@@ -220,6 +257,8 @@ static void dispatch(struct keeper *keeper, const struct pollfd *pfds, size_t n,
 			reloading_on_compiler(keeper);
 			break;
 		default:
+			if (i < SOURCE_CONNECTION)
+				break; /* on_retired() */
 			if (i < first_container)
 				server_on_readable(keeper, &keeper->server.v[i - SOURCE_CONNECTION]);
 			else
@@ -227,6 +266,7 @@ static void dispatch(struct keeper *keeper, const struct pollfd *pfds, size_t n,
 			break;
 		}
 	}
+	on_retired(keeper, pfds);
 	if (ended)
 		containers_sweep(&keeper->containers);
 }
@@ -260,6 +300,7 @@ static int serve(struct keeper *keeper)
 		server_sweep(keeper);
 		look_at_external(keeper);
 		reloading_advance(keeper);
+		retiring_advance(keeper);
 		server_advance(keeper);
 		int lock = take_lock(keeper);
 		if (lock >= 0)
@@ -282,6 +323,7 @@ static void keeper_end(struct keeper *keeper, int lock)
 {
 	inherited_drop(KEEPER_FD_LISTENER);
 	builtin_stop(&keeper->builtin);
+	retiring_stop(keeper);
 	compiling_stop(&keeper->reloading.compiling);
 	if (keeper->image && keeper->image->external.port)
 		external_stop(&keeper->external);
@@ -334,6 +376,7 @@ int keeper_main(int argc, char **argv)
 		.state = CONTROL_STATE_STARTING,
 		.builtin = BUILTIN_INIT,
 		.external = EXTERNAL_INIT,
+		.retiring.program = -1,
 		.containers = { .run = KEEPER_FD_RUN },
 		.reloading = { .watching = WATCHING_INIT, .compiling = COMPILING_INIT, .due_ms = INT64_MAX },
 	};

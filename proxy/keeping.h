@@ -12,6 +12,7 @@
 #include "proxy/control.h"
 #include "proxy/external.h"
 #include "proxy/reloading.h"
+#include "proxy/retiring.h"
 
 #define SERVER_CONNECTIONS_MAX 64
 
@@ -43,6 +44,7 @@ struct connection {
 	uint16_t port;
 	int64_t end_ms; /* of the probe */
 	enum reload reload;
+	bool restarts; /* it has asked for a restart and waits for its end */
 };
 
 struct server {
@@ -60,7 +62,9 @@ struct keeper {
 	bool hook_gone;
 	bool settled;     /* a container is committed, and what can wait for that is done */
 	int64_t retry_ms; /* when to try for the lock again */
+	struct logfile log;
 	struct builtin builtin;
+	struct retiring retiring;
 	struct external external;
 	struct containers containers;
 	struct reloading reloading;
@@ -86,6 +90,9 @@ void server_advance(struct keeper *keeper);
 void server_on_look(struct keeper *keeper);
 bool server_awaits_reload(const struct server *server);
 void server_on_reload(struct keeper *keeper, bool changed);
+
+/* server.c: a restart is over; err NULL: another worker serves. */
+void server_on_restart(struct keeper *keeper, const struct error *err);
 
 /* When the next probe expires; INT64_MAX: none does. */
 int64_t server_next_ms(const struct server *server);

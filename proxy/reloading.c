@@ -126,12 +126,14 @@ static void look_at_names(struct keeper *keeper, struct names_file *file)
 	struct error err;
 	size_t len = 0;
 	int r = names_look(file, &len, &err);
-	if (r > 0)
-		r = builtin_tell(&keeper->builtin, file->type, inherited_fd(file->fd), (uint32_t) len);
-	else if (r < 0)
+	if (r < 0)
 		log_warning("network namespace %s: %s; the one before goes on", keeper->key, err.msg);
-	if (r == -EAGAIN)
-		builtin_kill(&keeper->builtin); /* it does not read: the next one is started with it */
+	if (r <= 0)
+		return;
+	int fd = inherited_fd(file->fd);
+	if (builtin_tell(&keeper->builtin, file->type, fd, (uint32_t) len) < 0)
+		builtin_kill(&keeper->builtin); /* the next one is started with it */
+	retiring_tell(keeper, file->type, fd, (uint32_t) len);
 }
 
 /* -- the policy -- */
@@ -168,7 +170,7 @@ static void look(struct keeper *keeper)
 		fail(keeper, &err);
 }
 
-static uint32_t needs(const struct keeper *keeper)
+uint32_t reloading_needs(const struct keeper *keeper)
 {
 	const struct reloading *reloading = &keeper->reloading;
 	const struct image *image = keeper->image;
@@ -196,9 +198,10 @@ static void adopt(struct keeper *keeper, uint32_t ended)
 
 	keeper->image = reloading->offered;
 	builtin_follow(&keeper->builtin, keeper->image);
+	retiring_follow(keeper);
 	reloading->offered = NULL;
 	reloading->reviews = 0;
-	reloading->needs = needs(keeper);
+	reloading->needs = reloading_needs(keeper);
 	reloading->count++;
 	reloading->since = (int64_t) time(NULL);
 	if (before != keeper->external.image)
@@ -229,6 +232,7 @@ int reloading_offer(struct keeper *keeper, const struct image *image, size_t len
 	int r = builtin_tell(&keeper->builtin, CHANNEL_POLICY, fd, image->size);
 	if (r < 0)
 		builtin_kill(&keeper->builtin);
+	retiring_tell(keeper, CHANNEL_POLICY, fd, image->size);
 	withdraw(reloading);
 	reloading->offered = image;
 	reloading->offered_len = len;

@@ -76,4 +76,7 @@ void reloading_on_worker_gone(struct keeper *keeper);
 void reloading_advance(struct keeper *keeper);
 int64_t reloading_next_ms(const struct keeper *keeper);
 
+/* What of the policy that holds only a new container can have: enum control_needs. */
+uint32_t reloading_needs(const struct keeper *keeper);
+
 void reloading_status(const struct keeper *keeper, struct control_status *status);

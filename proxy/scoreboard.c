@@ -51,6 +51,12 @@ int scoreboard_create(uint32_t n_slots, int *ret_fd, struct scoreboard **ret, st
 	return 0;
 }
 
+void scoreboard_free(struct scoreboard *board, uint32_t n_slots)
+{
+	if (board)
+		munmap(board, scoreboard_size(n_slots));
+}
+
 int scoreboard_map(int fd, struct scoreboard **ret, struct error *err)
 {
 	struct stat st;

@@ -59,6 +59,8 @@ static inline void scoreboard_count(struct scoreboard *board, enum reason reason
 /* Makes an empty one of n_slots in a memfd of fixed size. *ret_fd is the caller's; *ret is mapped for good. */
 int scoreboard_create(uint32_t n_slots, int *ret_fd, struct scoreboard **ret, struct error *err);
 
+void scoreboard_free(struct scoreboard *board, uint32_t n_slots);
+
 /* Its head as it was made, whatever a worker has written there: for the next one. */
 void scoreboard_reset(struct scoreboard *board, uint32_t n_slots);
 

@@ -152,11 +152,26 @@ static void on_reload(struct keeper *keeper, struct connection *connection)
 	reloading_ask(keeper);
 }
 
+static void on_restart(struct keeper *keeper, struct connection *connection, int program)
+{
+	struct error err;
+	if (keeper->state == CONTROL_STATE_FAILED)
+		answer_failure(keeper, connection);
+	else if (retiring_begin(keeper, program, &err) < 0)
+		answer_error(connection, &err);
+	else
+		program = -1;
+	connection->restarts = program < 0;
+	if (program >= 0)
+		close(program);
+}
+
 static void on_status(const struct keeper *keeper, struct connection *connection)
 {
 	struct control_status status = { .state = keeper->state, .containers = (uint32_t) keeper->containers.n };
 	status.external_pid = (int32_t) keeper->external.handle.pid;
 	builtin_status(&keeper->builtin, &status);
+	retiring_status(keeper, &status);
 	reloading_status(keeper, &status);
 	if (control_answer_status(connection->fd, &status) < 0)
 		connection->closing = true;
@@ -212,6 +227,9 @@ void server_on_readable(struct keeper *keeper, struct connection *connection)
 		break;
 	case CONTROL_RELOAD:
 		on_reload(keeper, connection);
+		break;
+	case CONTROL_RESTART:
+		on_restart(keeper, connection, fds[0]);
 		break;
 	case CONTROL_OK:
 	case CONTROL_READY:
@@ -274,11 +292,27 @@ void server_on_failure(struct keeper *keeper)
 {
 	struct server *server = &keeper->server;
 	for (size_t i = 0; i < server->n; i++) {
-		if (server->v[i].probe == PROBE_NONE && server->v[i].reload == RELOAD_NONE)
+		if (server->v[i].probe == PROBE_NONE && server->v[i].reload == RELOAD_NONE && !server->v[i].restarts)
 			continue;
+		server->v[i].restarts = false;
 		server->v[i].probe = PROBE_NONE;
 		server->v[i].reload = RELOAD_NONE;
 		answer_failure(keeper, &server->v[i]);
+	}
+}
+
+void server_on_restart(struct keeper *keeper, const struct error *err)
+{
+	struct server *server = &keeper->server;
+	for (size_t i = 0; i < server->n; i++) {
+		struct connection *connection = &server->v[i];
+		if (!connection->restarts)
+			continue;
+		connection->restarts = false;
+		if (err)
+			answer_error(connection, err);
+		else
+			answer(connection, CONTROL_OK);
 	}
 }
 
@@ -344,7 +378,7 @@ void server_advance(struct keeper *keeper)
 {
 	struct server *server = &keeper->server;
 	int64_t now = handle_now_ms();
-	bool asked = false;
+	bool asked = retiring_listens(keeper);
 	for (size_t i = 0; i < server->n; i++) {
 		if (server->v[i].probe != PROBE_NONE && now >= server->v[i].end_ms)
 			expire(keeper, &server->v[i]);

@@ -54,6 +54,7 @@ struct worker {
 	struct conns conns;
 	struct given given;
 	uint32_t descriptors, log_bytes; /* what the kernel holds it to, for life */
+	bool retired; /* it ends when no connection is left */
 	bool stop;
 };
 
@@ -295,6 +296,10 @@ static void on_message(struct worker *worker, const struct channel_message *mess
 	} else if (message->type == CHANNEL_LISTEN && n_fds == 1 && accepting->listener.fd < 0) {
 		if (accepting_start(accepting, TAKE_FD(fds[0]), NULL) < 0)
 			worker->stop = true;
+	} else if (message->type == CHANNEL_RETIRE) {
+		accepting_stop(accepting);
+		worker->retired = true;
+		say(CHANNEL_RETIRED, 0);
 	} else if (message->type >= CHANNEL_POLICY && message->type <= CHANNEL_HOSTS) {
 		if (!take_news(worker, message, fds, n_fds))
 			worker->stop = true;
@@ -449,7 +454,7 @@ int worker_main(int argc, char **argv)
 	if (role.isolated)
 		say(CHANNEL_READY, 0);
 	worker.conns.now_ms = monotonic_ms();
-	while (!worker.stop && !worker.accepting.closed)
+	while (!worker.stop && !worker.accepting.closed && !(worker.retired && worker.conns.n == 0))
 		turn(&worker);
 	worker_close(&worker);
 	return worker.accepting.closed ? WORKER_LISTENER_CLOSED : 0;

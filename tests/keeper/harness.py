@@ -18,7 +18,7 @@ import tempfile
 import time
 import unittest
 
-JOIN, PROBE, COMMIT, LEAVE, STATUS, OK, READY, ERROR, LISTEN, RELOAD, RELOADED = range(1, 12)
+JOIN, PROBE, COMMIT, LEAVE, STATUS, OK, READY, ERROR, LISTEN, RELOAD, RELOADED, RESTART = range(1, 13)
 STARTING, RUNNING, FAILED = range(1, 4)
 MESSAGE = struct.Struct("=IiII1536s")
 STATUS_FIELDS = struct.Struct("=IIiiII7QQqII512s")
@@ -137,6 +137,12 @@ class Control:
         self.send(RELOAD)
         self.receive(RELOADED)
         return bool(self.value)
+
+    def restart(self, program=None):
+        fd = os.open(program or PROGRAM, os.O_PATH)
+        self.send(RESTART, fds=(fd,))
+        os.close(fd)
+        self.receive(OK)
 
     def close(self):
         self.sock.close()

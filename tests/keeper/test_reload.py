@@ -63,7 +63,7 @@ class Origin:
         self.thread.join()
 
 
-class Reload(KeeperTest):
+class ReloadTest(KeeperTest):
     policy = {"allow": ["one.example"]}
 
     def setUp(self):
@@ -114,6 +114,8 @@ class Reload(KeeperTest):
     def error(self, keeper):
         return keeper.status()["reload_error"].split(b"\0")[0].decode()
 
+
+class Reload(ReloadTest):
     def test_a_new_file_holds_by_itself(self):
         keeper = self.begin(self.rules("one.example"))
         before = keeper.status()
@@ -363,6 +365,154 @@ class Reload(KeeperTest):
                 with open("/proc/%d/maps" % pid) as maps:
                     mapped = {int(line.split()[4]) for line in maps if "/images/test/" in line}
                 self.assertEqual(mapped, {inode})
+
+
+class Restart(ReloadTest):
+    """Orderly: another worker takes the place of the present one."""
+
+    def restart(self, keeper, program=None):
+        control = keeper.connect()
+        try:
+            control.restart(program)
+        finally:
+            control.close()
+
+    def ended(self, pid):
+        until(lambda: not harness.alive(pid), "the worker before to end")
+
+    def test_restart(self):
+        keeper = self.begin(self.rules("one.example"))
+        before = keeper.worker()
+        tunnel = self.tunnel(keeper, "one.example")
+        self.restart(keeper)
+        self.assertNotEqual(keeper.worker(), before)
+        self.assertTrue(harness.alive(before))
+        self.echo(tunnel)
+        other = self.tunnel(keeper, "one.example")
+        self.assertEqual(keeper.status()["open"], 2)
+        tunnel.close()
+        self.ended(before)
+        self.echo(other)
+        status = keeper.status()
+        self.assertEqual((status["open"], status["accepted"], status["allowed"], status["failed"]), (1, 2, 2, 0))
+        other.close()
+        until(lambda: len(self.lines(keeper)) == 2, "two lines in the log")
+
+    def test_restart_takes_larger_limits(self):
+        keeper = self.begin(self.rules("one.example"))
+        keeper.write(self.rules("one.example", limits={"connections": 1000, "log_bytes": 8 << 20}))
+        self.reload(keeper)
+        self.assertEqual(keeper.status()["needs"], 4 | 8)
+        self.restart(keeper)
+        self.assertEqual(keeper.status()["needs"], 0)
+
+    def test_restart_with_a_program_that_is_none(self):
+        """The worker that serves goes on."""
+        keeper = self.begin(self.rules("one.example"))
+        before = keeper.worker()
+        tunnel = self.tunnel(keeper, "one.example")
+        for _ in range(6):  # more than may die within ten seconds
+            with self.assertRaises(ControlError) as caught:
+                self.restart(keeper, "/bin/true")
+            self.assertIn("goes on", caught.exception.text)
+        self.assertEqual(keeper.worker(), before)
+        self.echo(tunnel)
+        self.assertEqual(self.answer(keeper, "one.example"), b"200")
+        self.restart(keeper)
+        self.assertNotEqual(keeper.worker(), before)
+
+    def test_retired_workers_are_not_many(self):
+        keeper = self.begin(self.rules("one.example"))
+        tunnels = []
+        for _ in range(4):
+            tunnels.append(self.tunnel(keeper, "one.example"))
+            self.restart(keeper)
+        with self.assertRaises(ControlError) as caught:
+            self.restart(keeper)
+        self.assertIn("still have connections", caught.exception.text)
+        for tunnel in tunnels:
+            self.echo(tunnel)
+        tunnels[1].close()
+        until(lambda: keeper.status()["open"] == 3, "one to end")
+        until(lambda: self.restarts(keeper), "room for another")
+
+    def restarts(self, keeper):
+        try:
+            self.restart(keeper)
+        except ControlError:
+            return False
+        return True
+
+    def test_a_retired_worker_follows_the_policy(self):
+        keeper = self.begin(self.rules("one.example", "two.example"))
+        one, two = self.tunnel(keeper, "one.example"), self.tunnel(keeper, "two.example")
+        before = keeper.worker()
+        self.restart(keeper)
+        keeper.write(self.rules("two.example"))
+        self.reload(keeper)
+        with self.assertRaises(ConnectionResetError):
+            one.recv(1)
+        self.echo(two)
+        two.close()
+        self.ended(before)
+
+    def test_a_retired_worker_dies(self):
+        keeper = self.begin(self.rules("one.example"))
+        tunnel = self.tunnel(keeper, "one.example")
+        before = keeper.worker()
+        self.restart(keeper)
+        os.kill(before, signal.SIGKILL)
+        with self.assertRaises(ConnectionResetError):
+            tunnel.recv(1)
+        until(lambda: [line["reason"] for line in self.lines(keeper)] == ["worker-died"], "its line")
+        self.assertEqual(self.answer(keeper, "one.example"), b"200")
+        self.assertEqual(keeper.status()["accepted"], 2)
+
+    def test_all_end_with_the_container(self):
+        keeper = self.keeper(self.rules("one.example"))
+        container = keeper.begin()
+        self.reload(keeper)
+        self.tunnel(keeper, "one.example")
+        before = keeper.worker()
+        self.restart(keeper)
+        after = keeper.worker()
+        container.kill()
+        keeper.wait_end()
+        self.assertFalse(harness.alive(before) or harness.alive(after))
+        self.assertEqual([line["reason"] for line in self.lines(keeper)], ["shutdown"])
+
+    def test_restarts_under_load_lose_nobody(self):
+        keeper = self.begin(self.rules("one.example"))
+        end = threading.Event()
+        answers, failures = [], []
+
+        def ask():
+            while not end.is_set():
+                try:
+                    answers.append(self.answer(keeper, "one.example"))
+                except Exception as e:  # pylint: disable=broad-except
+                    failures.append(e)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        second = keeper.container("c2")
+        for i in range(20):
+            until(lambda: self.restarts(keeper), "a restart")
+            if i == 10:  # a hook's connection finds the worker that expects it
+                control = keeper.connect()
+                control.join(second, keeper.image)
+                self.restart(keeper)
+                control.probe(keeper.address)
+                control.commit()
+                control.close()
+        end.set()
+        for thread in threads:
+            thread.join()
+        self.assertEqual((failures, set(answers)), ([], {b"200"}))
+        until(lambda: keeper.status()["open"] == 0, "all to have ended")
+        self.assertEqual(keeper.status()["accepted"], len(answers))
+        until(lambda: len(self.lines(keeper)) == len(answers), "a line for each")
 
 
 if __name__ == "__main__":
