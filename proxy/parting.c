@@ -13,6 +13,7 @@ void parting_init(struct parting *parting)
 	parting->answer = text_init(parting->buf, sizeof(parting->buf));
 	parting->sent = 0;
 	parting->drained = 0;
+	parting->ended = false;
 }
 
 enum parting_result parting_send(struct parting *parting, int fd)
@@ -49,7 +50,9 @@ static bool drain(struct parting *parting, int fd)
 
 enum parting_result parting_linger(struct parting *parting, int fd)
 {
-	if (shutdown(fd, SHUT_WR) < 0 && errno != ENOTCONN) /* again and again: it changes nothing after the first */
+	/* once: each is an edge for epoll(7), and a call for each event would never end */
+	if (!parting->ended && shutdown(fd, SHUT_WR) < 0 && errno != ENOTCONN)
 		return PARTING_FAILED;
+	parting->ended = true;
 	return drain(parting, fd) && parting_is_acknowledged(fd) ? PARTING_OVER : PARTING_WAITS;
 }

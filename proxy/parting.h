@@ -16,6 +16,7 @@ struct parting {
 	struct text answer; /* empty: there is none */
 	size_t sent;
 	size_t drained;
+	bool ended; /* our half */
 	char buf[HTTP_ANSWER_MAX];
 };
 
