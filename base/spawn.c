@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 
 /*
  * What the child runs until its exec, in its parent's memory: it never returns from these, and would leave them marked
@@ -212,7 +213,8 @@ int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t
 
 _Noreturn static void copy(int (*run)(void *arg), void *arg, const int *fds, size_t n_fds)
 {
-	closelog(); /* syslog(3) would go on writing to a number that is another descriptor by then */
+	memory_populate_code(); /* a copy has none of its pages yet, fork(2) */
+	closelog();             /* syslog(3) would go on writing to a number that is another descriptor by then */
 	(void) setsid();
 	spawn_reset_inherited();
 	_exit(place_fds(fds, n_fds, false) < 0 ? 127 : run(arg));

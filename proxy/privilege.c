@@ -12,11 +12,12 @@ static int bound(uint64_t keep, struct error *err)
 	for (int cap = 0; cap < 64; cap++) {
 		if (keep & PRIVILEGE_BIT(cap))
 			continue;
-		int held = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
-		if (held < 0)
-			return 0; /* EINVAL: the kernel's last capability was the one before */
-		if (held && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
-			return error_set(err, errno, "drop capability %d from the bounding set", cap);
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
+			continue;
+		/* EPERM: without CAP_SETPCAP none can. EINVAL: the kernel's last capability was the one before. */
+		return errno == EPERM || errno == EINVAL
+			       ? 0
+			       : error_set(err, errno, "drop capability %d from the bounding set", cap);
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "proxy/access_log.h"
 #include "proxy/filter.h"
 
@@ -25,6 +26,7 @@ static const struct image_rule *find_rule(
 static size_t take(struct scoreboard *board, uint32_t n_slots, struct scoreboard_slot *remains)
 {
 	size_t n = 0;
+	memory_populate(board->slots, n_slots * sizeof(board->slots[0]));
 	for (uint32_t i = 0; i < n_slots; i++) {
 		struct scoreboard_slot *slot = &board->slots[i];
 		if (!atomic_load(&slot->used))
@@ -68,9 +70,8 @@ static void write_remain(
 	access_log_write(log, &entry);
 }
 
-void remains_write(
-	struct scoreboard *board, uint32_t n_slots, const struct image *image, const char *container, enum reason reason,
-	int log_fd)
+void remains_write(struct scoreboard *board, uint32_t n_slots, const struct image *image, const char *container,
+	enum reason reason, int log_fd)
 {
 	atomic_store(&board->counters.open, 0);
 	size_t n = take(board, n_slots, NULL);
