@@ -12,7 +12,8 @@
  * TUNNEL    either end; first, the client's  idle_timeout_ms,    LINGER, DONE                   tunnel.c
  *           TLS hello                        head_timeout_ms
  * ANSWER    room for the rest of an answer   PARTING_TIMEOUT_MS  LINGER, DONE                   ending.c
- * LINGER    the client to have it all        PARTING_TIMEOUT_MS  DONE                           ending.c
+ * LINGER    the client to have it all        PARTING_TIMEOUT_MS, DONE                           ending.c
+ *                                            idle_timeout_ms
  * DONE      the sweep that frees it
  *
  * Beside these, all states up to TUNNEL end when the connection has been open for total_timeout_ms.

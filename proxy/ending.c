@@ -160,10 +160,30 @@ void ending_linger(struct conn *conn)
 	}
 }
 
+/*
+ * What a tunnel or a response has left in the kernel, which may be megabytes, belongs to the client, however slowly it
+ * reads: it has the same time for it as if it had not been passed on yet.
+ */
+static bool may_take_more(struct conn *conn)
+{
+	const struct conns *conns = conn->conns;
+	const struct image_limits *limits = &conns->image->limits;
+	bool outlived = limits->total_timeout_ms > 0 && conn->total.kind == 0;
+	if (conn->state != LINGER || !(conn->was_tunnel || conn->was_answered) || outlived)
+		return false;
+	if (conn->parting->drained >= PARTING_DRAIN_MAX)
+		return false; /* nobody reads any more whether it has reset */
+	if (parting_moves(conn->parting, conn->client.fd))
+		conn->active_ms = conns->now_ms;
+	return conns->now_ms - conn->active_ms < limits->idle_timeout_ms;
+}
+
 void ending_expired(struct conn *conn)
 {
-	if (parting_is_acknowledged(conn->client.fd))
+	if (parting_queued(conn->client.fd) == 0)
 		close_in_order(conn);
+	else if (may_take_more(conn))
+		conn_set_deadline(conn, TIMER_LINGER, PARTING_TIMEOUT_MS);
 	else
 		done(conn);
 }
@@ -208,7 +228,7 @@ void ending_part(struct conn *conn, enum reason reason, bool answer, const char 
 void ending_complete(struct conn *conn)
 {
 	/* the client has ended, and has our end: the kernel has closed, and close(2) can neither wait nor reset */
-	if (!parting_is_acknowledged(conn->client.fd)) {
+	if (parting_queued(conn->client.fd) != 0) {
 		ending_part(conn, REASON_ALLOWED, false, NULL);
 		return;
 	}

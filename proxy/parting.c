@@ -6,14 +6,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#define DRAIN_MAX (1u << 20) /* bytes that a refused client may still send before it is cut off */
-
 void parting_init(struct parting *parting)
 {
 	parting->answer = text_init(parting->buf, sizeof(parting->buf));
 	parting->sent = 0;
 	parting->drained = 0;
 	parting->ended = false;
+	parting->queued = 0;
 }
 
 enum parting_result parting_send(struct parting *parting, int fd)
@@ -27,25 +26,25 @@ enum parting_result parting_send(struct parting *parting, int fd)
 	return PARTING_OVER;
 }
 
-bool parting_is_acknowledged(int fd)
+int parting_queued(int fd)
 {
 	int queued = 0; /* our FIN counts, tcp(7) */
-	return ioctl(fd, SIOCOUTQ, &queued) == 0 && queued == 0;
+	return ioctl(fd, SIOCOUTQ, &queued) == 0 ? queued : -1;
 }
 
-/* Returns whether nothing more is to be expected from the client. */
-static bool drain(struct parting *parting, int fd)
+/* PARTING_OVER: nothing more is to be expected from the client. */
+static enum parting_result drain(struct parting *parting, int fd)
 {
 	char bytes[16384];
-	while (parting->drained < DRAIN_MAX) {
+	while (parting->drained < PARTING_DRAIN_MAX) {
 		ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_TRUNC);
-		if (n < 0 && errno == EAGAIN)
-			return false;
-		if (n <= 0)
-			return true;
+		if (n < 0)
+			return errno == EAGAIN ? PARTING_WAITS : PARTING_FAILED;
+		if (n == 0)
+			return PARTING_OVER;
 		parting->drained += (size_t) n;
 	}
-	return true;
+	return PARTING_OVER;
 }
 
 enum parting_result parting_linger(struct parting *parting, int fd)
@@ -54,5 +53,13 @@ enum parting_result parting_linger(struct parting *parting, int fd)
 	if (!parting->ended && shutdown(fd, SHUT_WR) < 0 && errno != ENOTCONN)
 		return PARTING_FAILED;
 	parting->ended = true;
-	return drain(parting, fd) && parting_is_acknowledged(fd) ? PARTING_OVER : PARTING_WAITS;
+	enum parting_result result = drain(parting, fd);
+	return result == PARTING_OVER && parting_queued(fd) != 0 ? PARTING_WAITS : result;
+}
+
+bool parting_moves(struct parting *parting, int fd)
+{
+	int before = parting->queued;
+	parting->queued = parting_queued(fd);
+	return parting->queued != before;
 }

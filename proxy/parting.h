@@ -12,11 +12,14 @@
 #include "base/text.h"
 #include "proxy/http_answer.h"
 
+#define PARTING_DRAIN_MAX (1u << 20) /* bytes that a client may still send before it is cut off */
+
 struct parting {
 	struct text answer; /* empty: there is none */
 	size_t sent;
 	size_t drained;
 	bool ended; /* our half */
+	int queued; /* when parting_moves() last looked */
 	char buf[HTTP_ANSWER_MAX];
 };
 
@@ -37,5 +40,8 @@ enum parting_result parting_send(struct parting *parting, int fd);
  */
 enum parting_result parting_linger(struct parting *parting, int fd);
 
-/* Whether everything that we sent has been acknowledged. */
-bool parting_is_acknowledged(int fd);
+/* Bytes that we sent, and our end, that have not been acknowledged. Below 0: the socket is none any more. */
+int parting_queued(int fd);
+
+/* Whether the client has taken some since this was last asked, or it was never asked. */
+bool parting_moves(struct parting *parting, int fd);

@@ -59,7 +59,7 @@ static void test_lingering_is_quiet(void **state)
 	parting_init(&parting);
 	assert_int_equal(parting_linger(&parting, ends.ours), PARTING_WAITS);
 	assert_int_equal(read(ends.client, &byte, 1), 0);
-	while (!parting_is_acknowledged(ends.ours))
+	while (parting_queued(ends.ours) != 0)
 		assert_int_equal(epoll_wait(ends.epoll, &event, 1, PATIENCE_MS), 1);
 	(void) epoll_wait(ends.epoll, &event, 1, 0);
 
@@ -85,11 +85,54 @@ static void test_lingering_ends(void **state)
 	end(&ends);
 }
 
+/* What the client has not taken is seen to move, or not to. */
+static void test_a_slow_client(void **state)
+{
+	(void) state;
+	static char bytes[4 << 20];
+	struct ends ends;
+	struct epoll_event event;
+	struct parting parting;
+	begin(&ends);
+	parting_init(&parting);
+	assert_true(send(ends.ours, bytes, sizeof(bytes), MSG_NOSIGNAL) > 0);
+	assert_int_equal(parting_linger(&parting, ends.ours), PARTING_WAITS);
+	while (parting_moves(&parting, ends.ours))
+		(void) epoll_wait(ends.epoll, &event, 1, 10);
+	assert_true(parting_queued(ends.ours) > 0);
+	do
+		assert_true(read(ends.client, bytes, sizeof(bytes)) > 0);
+	while (!parting_moves(&parting, ends.ours));
+	end(&ends);
+}
+
+static void test_a_client_that_resets(void **state)
+{
+	(void) state;
+	static const struct linger at_once = { .l_onoff = 1 };
+	struct ends ends;
+	struct epoll_event event;
+	struct parting parting;
+	begin(&ends);
+	parting_init(&parting);
+	assert_int_equal(parting_linger(&parting, ends.ours), PARTING_WAITS);
+	assert_int_equal(setsockopt(ends.client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+	close(ends.client);
+	ends.client = -1;
+	do
+		assert_int_equal(epoll_wait(ends.epoll, &event, 1, PATIENCE_MS), 1);
+	while (!(event.events & EPOLLERR));
+	assert_int_equal(parting_linger(&parting, ends.ours), PARTING_FAILED);
+	end(&ends);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lingering_is_quiet),
 		cmocka_unit_test(test_lingering_ends),
+		cmocka_unit_test(test_a_slow_client),
+		cmocka_unit_test(test_a_client_that_resets),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,8 +50,8 @@ class Case(unittest.TestCase):
         self.worker = Worker(policy, **kwargs)
         return self.worker
 
-    def tunnel(self, target=None):
-        client = self.worker.connect()
+    def tunnel(self, target=None, client=None):
+        client = client or self.worker.connect()
         client.sendall(connect_request(target or self.target))
         status, head = read_head(client)
         self.assertEqual(status, 200, head)
@@ -204,6 +204,39 @@ class Tunnels(Case):
         for _ in pairs:
             line = self.worker.line()
             self.assertEqual((line['bytes_down'], line['reason']), (len(data), 'allowed'))
+
+    def leave_behind(self, data):
+        """A tunnel that is over, but for what its client has not read: its queue is too small for it."""
+        self.worker.listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))  # as a hook's
+        client = socket.socket()
+        client.settimeout(WAIT)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((PROXY, self.worker.port))
+        _, origin = self.tunnel(client=client)
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(origin.recv(1), b'')
+        origin.sendall(data)
+        origin.close()
+        self.assertEqual(self.worker.line()['reason'], 'allowed')
+        return client
+
+    def test_what_is_left_for_a_slow_client(self):
+        """The tunnel is over, and its client looks away for longer than a last answer would wait for it."""
+        self.start()
+        data = random.Random(8).randbytes(256 << 10)
+        client = self.leave_behind(data)
+        errors = select.poll()
+        errors.register(client, 0)
+        self.assertEqual(errors.poll(2500), [])
+        self.assertEqual(read_all(client), data)
+        client.close()
+
+    def test_nothing_is_left_for_a_client_that_never_reads(self):
+        self.start(limits={'idle_timeout_ms': 1000, 'connections': 1})
+        client = self.leave_behind(bytes(256 << 10))
+        for sock in self.tunnel():  # there is room for it when the first one is gone
+            sock.close()
+        client.close()
 
     def test_an_idle_tunnel_ends(self):
         self.start(limits={'idle_timeout_ms': 1000})
