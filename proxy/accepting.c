@@ -85,17 +85,22 @@ static void pause_accepting(struct accepting *accepting, enum reason reason, int
 	say_limit(accepting, reason);
 }
 
+static bool has_room(const struct accepting *accepting)
+{
+	return accepting->conns->n < accepting->max;
+}
+
 void accepting_resume(struct accepting *accepting)
 {
-	bool room = accepting->conns->n < accepting->max;
 	bool due = accepting->resume_ms == INT64_MAX || accepting->conns->now_ms >= accepting->resume_ms;
-	if (accepting->paused && room && due)
+	if (accepting->paused && has_room(accepting) && due)
 		set_listening(accepting, true);
 }
 
 int64_t accepting_next_ms(const struct accepting *accepting)
 {
-	return accepting->paused ? accepting->resume_ms : INT64_MAX;
+	/* a new version of the policy may have left less room than there was when it paused */
+	return accepting->paused && has_room(accepting) ? accepting->resume_ms : INT64_MAX;
 }
 
 void accepting_expect(struct accepting *accepting, uint16_t probe_port)
