@@ -364,7 +364,7 @@ static void check_whole(const struct script *script, const struct talk_log *log)
 	if (talk.n_clients != 1 || talk.n_origins != 1 || log->n_lines != 1 || log->n_allowed != 1)
 		return;
 	const struct talk_end *client = &talk.clients[0], *origin = &talk.origins[0];
-	if (!script->is_silent && !client->gone && !origin->gone)
+	if (!script->is_silent && !log->was_long && !client->gone && !origin->gone)
 		talk_check(is_whole(script), "a tunnel loses nothing");
 }
 

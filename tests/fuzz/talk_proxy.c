@@ -50,6 +50,7 @@ static const char *const texts[TALK_POLICIES] = {
 };
 
 static struct image *images[TALK_POLICIES];
+static int64_t patience_ms, waited_ms; /* the least that a policy has had; of the script */
 static struct conns conns;
 static struct accepting accepting;
 static struct source resolver_source;
@@ -85,8 +86,17 @@ void talk_proxy_world(void)
 
 /* -- the loop -- */
 
+static void note_patience(const struct image_limits *limits)
+{
+	if (limits->idle_timeout_ms < patience_ms)
+		patience_ms = limits->idle_timeout_ms;
+	if (limits->total_timeout_ms > 0 && limits->total_timeout_ms < patience_ms)
+		patience_ms = limits->total_timeout_ms;
+}
+
 static void apply_limits(void)
 {
+	note_patience(&conns.image->limits);
 	uint32_t most = conns.image->limits.connections;
 	accepting.max = most < SLOTS ? most : SLOTS;
 	resolver_limit(conns.resolver, conns.image->limits.lookups);
@@ -109,6 +119,8 @@ void talk_proxy_begin(unsigned policy, bool external)
 	struct error err;
 	for (int fd = 0; fd < DESCRIPTORS_SEEN; fd++)
 		was_open[fd] = fcntl(fd, F_GETFD) >= 0;
+	patience_ms = INT64_MAX;
+	waited_ms = 0;
 	memset(&board->counters, 0, sizeof(board->counters));
 	talk_check(ftruncate(log_fd, 0) == 0, "ftruncate");
 
@@ -193,6 +205,7 @@ void talk_proxy_settle(void)
 void talk_proxy_wait(int64_t ms)
 {
 	int64_t until_ms = conns.now_ms + ms;
+	waited_ms += ms;
 	for (int wakes = 0; wakes < WAKES_MAX && wake_ms() < until_ms; wakes++) {
 		conns.now_ms = wake_ms();
 		talk_proxy_settle();
@@ -243,7 +256,7 @@ static void read_log(struct talk_log *ret)
 	ssize_t n = pread(log_fd, log_text, sizeof(log_text) - 1, 0);
 	talk_check(n >= 0 && n < (ssize_t) sizeof(log_text) - 1, "the log is short");
 	log_text[n] = '\0';
-	*ret = (struct talk_log){ 0 };
+	*ret = (struct talk_log){ .was_long = waited_ms >= patience_ms };
 	for (char *line = log_text, *end; *line; line = end + 1) {
 		end = strchr(line, '\n');
 		talk_check(end && line[0] == '{' && end[-1] == '}', "a line is an object");

@@ -34,6 +34,7 @@ struct talk_log {
 	size_t n_allowed; /* whose reason is "allowed" */
 	size_t n_denied;
 	size_t n_unreached; /* of these: before anything was dialled */
+	bool was_long;      /* longer than some policy gives those who do nothing */
 };
 
 /* Nothing is left, and everything was counted. */
