@@ -14,7 +14,7 @@
 #include "base/io.h"
 #include "oci/imagefile.h"
 #include "oci/policy.h"
-#include "oci/stamp.h"
+#include "base/stamp.h"
 
 #define TRIES_MAX 5
 #define VERSION_SIZE (STAMP_SIZE + 16)

@@ -11,7 +11,7 @@
 #include "oci/image.h"
 #include "oci/policy.h"
 #include "oci/settings.h"
-#include "oci/stamp.h"
+#include "base/stamp.h"
 #include "oci/state.h"
 
 struct plan {

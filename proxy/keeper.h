@@ -7,7 +7,7 @@
  *     oci-egress-keeper keeper KEY ID STAMP ON_FAILURE
  *
  * ID is the container it is started for, after which the log is named; STAMP that of the policy file when its image was
- * made (oci/stamp.h), ON_FAILURE the host's "open" or "closed". It has the descriptors below, as root of the
+ * made (base/stamp.h), ON_FAILURE the host's "open" or "closed". It has the descriptors below, as root of the
  * hook's user namespace, in the host's network namespace. The listener follows over the first connection, the hook's
  * (CONTROL_LISTEN); there it also says when it has failed to start (CONTROL_ERROR in answer to JOIN or PROBE).
  */

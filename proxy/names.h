@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "oci/stamp.h"
+#include "base/stamp.h"
 #include "proxy/channel.h"
 #include "proxy/keeper.h"
 

@@ -19,7 +19,7 @@
 
 #include "base/error.h"
 #include "oci/image.h"
-#include "oci/stamp.h"
+#include "base/stamp.h"
 #include "proxy/compiling.h"
 #include "proxy/names.h"
 #include "proxy/watching.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The directories in which something may change that a keeper has read: it sleeps until then. What has changed is for
- * stamps to tell (oci/stamp.h).
+ * stamps to tell (base/stamp.h).
  *
  * By F_NOTIFY, fcntl(2), not inotify(7): of inotify instances root has 128 in all (fs.inotify.max_user_instances), and
  * there are more keepers than that on a busy machine. Where a file is replaced, written, renamed or deleted, its

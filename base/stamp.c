@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "oci/stamp.h"
+#include "base/stamp.h"
 
 #include <stdio.h>
 
