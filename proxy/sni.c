@@ -2,6 +2,9 @@
 #include "proxy/sni.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/host.h"
@@ -37,8 +40,8 @@ static void set_low_mark(struct sni *sni, int fd, size_t bytes)
 		sni->low_mark = (uint16_t) bytes;
 }
 
-/* *ret_need is for SNI_WAITS. */
-static enum sni_result look(struct sni *sni, int fd, const struct host *host, size_t *ret_need)
+/* *ret_need is for SNI_WAITS; *ret_seen: how many bytes were looked at. */
+static enum sni_result look(struct sni *sni, int fd, const struct host *host, size_t *ret_need, size_t *ret_seen)
 {
 	uint8_t bytes[CLIENT_HELLO_MAX];
 	struct client_hello hello = { .need = 1 };
@@ -57,16 +60,24 @@ static enum sni_result look(struct sni *sni, int fd, const struct host *host, si
 		n = recv(fd, bytes, size, MSG_PEEK);
 	}
 	sni->begun = true;
+	*ret_seen = (size_t) n;
 	*ret_need = hello.need;
 	return judge(result, &hello, host);
 }
 
+/* One recv(2) stops at an urgent mark, tcp(7), and never gets past it while it only looks. */
+static bool was_all(int fd, size_t seen)
+{
+	int queued;
+	return ioctl(fd, SIOCINQ, &queued) == 0 && (size_t) queued <= seen;
+}
+
 enum sni_result sni_check(struct sni *sni, int fd, const struct host *host, bool ended)
 {
-	size_t need = 1;
-	enum sni_result result = look(sni, fd, host, &need);
+	size_t need = 1, seen = 0;
+	enum sni_result result = look(sni, fd, host, &need, &seen);
 	if (result == SNI_WAITS && ended)
-		result = SNI_PASSES; /* the beginning of a hello is none */
+		result = was_all(fd, seen) ? SNI_PASSES : SNI_REFUSED; /* the beginning of a hello is none */
 	set_low_mark(sni, fd, result == SNI_WAITS ? need : 1);
 	return result;
 }

@@ -236,7 +236,7 @@ static void allow_sockets(struct program *p)
 static void build(struct program *p)
 {
 	static const uint32_t fcntls[] = { F_GETFL, F_SETPIPE_SZ }; /* F_SETFL takes O_APPEND off the log */
-	static const uint32_t ioctls[] = { SIOCOUTQ, SIOCGIFINDEX /* of a link-local name server */ };
+	static const uint32_t ioctls[] = { SIOCOUTQ, SIOCINQ, SIOCGIFINDEX /* of a link-local name server */ };
 
 	emit_load(p, offsetof(struct seccomp_data, arch));
 	emit(p, (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0));

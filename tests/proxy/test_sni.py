@@ -299,6 +299,19 @@ class Others(Case):
             client.close(), origin.close()
             self.assertIn(self.worker.line()['reason'], ('sni-mismatch', 'sni-timeout'))
 
+    def test_urgent_data_and_an_end_hide_nothing(self):
+        """One look goes up to an urgent mark: that no more bytes come does not mean that they were all seen."""
+        self.start()
+        data = hello((0, server_name(b'evil.test')))
+        for mark in (1, 2, 5, 20, len(data)):
+            client, origin = self.tunnel()
+            client.send(data[:mark], socket.MSG_OOB)
+            client.sendall(data[mark:])
+            client.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(origin), b'')
+            client.close(), origin.close()
+            self.assertEqual(self.worker.line()['reason'], 'sni-mismatch')
+
 
 class Tls(Case):
     @classmethod
