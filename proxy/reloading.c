@@ -92,6 +92,17 @@ void reloading_ask(struct keeper *keeper)
 	keeper->reloading.due_ms = handle_now_ms();
 }
 
+void reloading_doubt(struct keeper *keeper)
+{
+	keeper->reloading.stamp[0] = '\0';
+	reloading_ask(keeper);
+}
+
+bool reloading_is_overtaken(const struct keeper *keeper, const struct image *image)
+{
+	return image_fingerprint(image) == keeper->reloading.before;
+}
+
 void reloading_on_change(struct keeper *keeper)
 {
 	struct reloading *reloading = &keeper->reloading;
@@ -196,6 +207,7 @@ static void adopt(struct keeper *keeper, uint32_t ended)
 	close(reloading->offered_fd);
 	reloading->offered_fd = -1;
 
+	reloading->before = image_fingerprint(before);
 	keeper->image = reloading->offered;
 	builtin_follow(&keeper->builtin, keeper->image);
 	retiring_follow(keeper);

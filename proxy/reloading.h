@@ -42,6 +42,7 @@ struct reloading {
 	int64_t offered_end_ms;
 	uint32_t reviews; /* that the worker owes */
 	int tries;        /* to open an image that was replaced before it was opened */
+	uint64_t before;  /* image_fingerprint() of the version that the present one replaced; 0: none */
 
 	uint32_t link;        /* enum image_link, as the keeper began */
 	uint64_t external;    /* the external proxy's command, likewise */
@@ -59,6 +60,12 @@ void reloading_begin(struct keeper *keeper);
 
 /* Somebody asks for a look now. Ends in server_on_reload(). */
 void reloading_ask(struct keeper *keeper);
+
+/* A hook has come with another version: which one is the file's is for a look to tell, whatever was looked at before. */
+void reloading_doubt(struct keeper *keeper);
+
+/* Is it the version before the present one? Then its hook has read the file before it was changed. */
+bool reloading_is_overtaken(const struct keeper *keeper, const struct image *image);
 
 /*
  * Offers an image that a hook brought, of the keeper's own policy in another version; fd and the mapping are taken over

@@ -60,7 +60,7 @@ static void answer_failure(struct keeper *keeper, struct connection *connection)
 	answer_error(connection, &err);
 }
 
-/* Is it the policy that holds, or another version of it, which holds from now on? */
+/* Is it the policy that holds, or another version of it, which holds from now on unless the file says otherwise? */
 static int take_image(struct keeper *keeper, const struct image *image, size_t len, int *fd, struct error *err)
 {
 	const struct image *ours = keeper->image;
@@ -69,12 +69,13 @@ static int take_image(struct keeper *keeper, const struct image *image, size_t l
 	if (strcmp(image_string(image, image->name), image_string(ours, ours->name)) != 0 ||
 		strcmp(image_string(image, image->file), image_string(ours, ours->file)) != 0)
 		return error_say(err, EEXIST, "another policy holds for this network namespace already");
+	reloading_doubt(keeper);
+	if (reloading_is_overtaken(keeper, image))
+		return 0;
 	int r = reloading_offer(keeper, image, len, *fd, err);
-	if (r < 0)
-		return r;
-	*fd = -1;
-	reloading_ask(keeper); /* the hook may have read the file before we did */
-	return 0;
+	if (r == 0)
+		*fd = -1;
+	return r;
 }
 
 static int compare_image(struct keeper *keeper, int *fd, struct error *err)

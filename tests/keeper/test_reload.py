@@ -269,6 +269,23 @@ class Reload(ReloadTest):
         self.assertEqual(self.answer(keeper, "two.example"), b"200")
         control.commit()
 
+    def test_a_second_container_brings_an_older_version(self):
+        """Its hook has read the file before it was changed, and was slower than the keeper."""
+        keeper = self.begin(self.rules("one.example"))
+        tunnel = None
+        keeper.write(self.rules("two.example"))
+        until(lambda: self.answer(keeper, "two.example") == b"200", "the new policy to hold")
+        tunnel = self.tunnel(keeper, "two.example")
+        control = keeper.connect()
+        self.addCleanup(control.close)
+        control.join(keeper.container("c2"), keeper.image)
+        control.probe(keeper.address)
+        control.commit()
+        self.reload(keeper)
+        self.assertEqual(self.answer(keeper, "one.example"), b"403")
+        self.assertEqual(self.answer(keeper, "two.example"), b"200")
+        self.echo(tunnel)
+
     def resolv_conf(self, text):
         with open("/etc/resolv.conf", "w") as file:
             file.write(text)
