@@ -158,8 +158,11 @@ static void look(struct keeper *keeper)
 	reloading->due_ms = INT64_MAX;
 	reloading->first_ms = 0;
 	server_on_look(keeper);
-	for (size_t i = 0; i < ARRAY_SIZE(reloading->names); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(reloading->names); i++) {
+		if (reloading->watching.signals >= 0) /* it may be a link that leads elsewhere now */
+			(void) watching_add(&reloading->watching, reloading->names[i].path, 1, NULL);
 		look_at_names(keeper, &reloading->names[i]);
+	}
 
 	stamp_path(policy_file(keeper), stamp);
 	bool is_new = strcmp(stamp, reloading->stamp) != 0;

@@ -61,7 +61,7 @@ void reloading_begin(struct keeper *keeper);
 /* Somebody asks for a look now. Ends in server_on_reload(). */
 void reloading_ask(struct keeper *keeper);
 
-/* A hook has come with another version: which one is the file's is for a look to tell, whatever was looked at before. */
+/* A hook has come with another version: which one is the file's is for a look to tell, whatever the last one saw. */
 void reloading_doubt(struct keeper *keeper);
 
 /* Is it the version before the present one? Then its hook has read the file before it was changed. */

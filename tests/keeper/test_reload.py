@@ -338,6 +338,22 @@ class Reload(ReloadTest):
             sock.sendall(connect("one.example", self.origin.port))
             self.assertIn(b"\3one\7example\0", server.recv(512))
 
+    def test_hosts_that_leads_elsewhere(self):
+        """A symbolic link, as resolv.conf often is, and a change of what it leads to now."""
+        for name in ("before", "after"):
+            os.makedirs("/etc/" + name, exist_ok=True)
+            with open("/etc/%s/hosts" % name, "w") as file:
+                file.write("127.0.0.1 one.example\n")
+        os.symlink("before/hosts", "/etc/hosts.new")
+        os.rename("/etc/hosts.new", "/etc/hosts")
+        keeper = self.begin(self.rules("one.example"))
+        os.symlink("after/hosts", "/etc/hosts.new")
+        os.rename("/etc/hosts.new", "/etc/hosts")
+        self.reload(keeper)
+        with open("/etc/after/hosts", "w") as file:
+            file.write("127.9.9.9 one.example\n")  # nobody listens there
+        until(lambda: self.answer(keeper, "one.example") == b"502", "the new address")
+
     def test_reloads_under_load_lose_nobody(self):
         keeper = self.begin(self.rules("one.example"))
         stays = self.tunnel(keeper, "one.example")
