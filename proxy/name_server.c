@@ -20,6 +20,8 @@
 #define PORT 53
 #define DATAGRAM_MAX 4096      /* 512, but whoever sends more has sent it */
 #define DATAGRAMS_PER_EVENT 64 /* then others have their turn */
+#define QUESTIONS_PER_PORT 8   /* whoever keeps one question open does not keep its port for those to come */
+#define PORTS_MAX 16           /* worker.c sets these descriptors aside, for RESOLVCONF_SERVERS_MAX servers */
 
 enum asked_how {
 	BY_UDP,
@@ -27,11 +29,21 @@ enum asked_how {
 	BY_TCP,
 };
 
+/* A UDP socket, and with it a source port that the kernel chose at random. Open while a question waits at it. */
+struct port {
+	TAILQ_ENTRY(port) entry;
+	int fd;
+	unsigned asked;   /* ever */
+	unsigned waiting; /* questions; 0: it is closed */
+};
+
 struct name_server {
 	struct resolvconf_server where;
 	int epoll; /* of others: its sockets are in it */
 	uint32_t tag;
-	int udp, tcp; /* open while something is asked over it; -1: not */
+	TAILQ_HEAD(ports, port) ports; /* the newest last */
+	unsigned n_ports;
+	int tcp; /* open while something is asked over it; -1: not */
 	uint32_t n_asked;
 	TAILQ_HEAD(all_asked, asked) all_asked; /* in the order of due_ms */
 	int64_t heard_ms;
@@ -51,6 +63,7 @@ struct asked {
 	void *arg;
 	int64_t due_ms; /* nothing will come any more */
 	enum asked_how how;
+	struct port *port; /* BY_UDP; NULL where it was given up */
 	uint16_t len;
 	uint8_t frame[]; /* the query's length in two bytes, as TCP has it, and the query */
 };
@@ -67,18 +80,28 @@ struct name_server *name_server_new(const struct resolvconf_server *where, int e
 	struct name_server *server = malloc(sizeof(*server));
 	if (!server)
 		return NULL;
-	*server = (struct name_server){
-		.where = *where, .epoll = epoll, .tag = tag, .udp = -1, .tcp = -1, .heard_ms = -1
-	};
+	*server = (struct name_server){ .where = *where, .epoll = epoll, .tag = tag, .tcp = -1, .heard_ms = -1 };
 	TAILQ_INIT(&server->all_asked);
+	TAILQ_INIT(&server->ports);
 	return server;
 }
 
-static void close_udp(struct name_server *server)
+static void leave_port(struct name_server *server, struct port *port)
 {
-	if (server->udp >= 0)
-		close(server->udp); /* which takes it out of the epoll */
-	server->udp = -1;
+	if (--port->waiting > 0)
+		return;
+	TAILQ_REMOVE(&server->ports, port, entry);
+	server->n_ports--;
+	close(port->fd); /* which takes it out of the epoll */
+	free(port);
+}
+
+static void leave_udp(struct name_server *server, struct asked *asked)
+{
+	struct port *port = asked->port;
+	asked->port = NULL;
+	if (port)
+		leave_port(server, port);
 }
 
 static void close_tcp(struct name_server *server)
@@ -97,6 +120,7 @@ static void drop(struct name_server *server, struct asked *asked)
 {
 	TAILQ_REMOVE(&server->all_asked, asked, entry);
 	server->n_asked--;
+	leave_udp(server, asked);
 	free(asked);
 }
 
@@ -106,7 +130,6 @@ void name_server_free(struct name_server *server)
 		return;
 	while (!TAILQ_EMPTY(&server->all_asked))
 		drop(server, TAILQ_FIRST(&server->all_asked));
-	close_udp(server);
 	close_tcp(server);
 	free(server);
 }
@@ -131,17 +154,11 @@ static void tell(struct name_server *server, struct asked *asked, const uint8_t 
 
 static void close_unused(struct name_server *server)
 {
-	bool uses_udp = false, uses_tcp = false;
 	const struct asked *asked;
 	TAILQ_FOREACH(asked, &server->all_asked, entry)
-	if (asked->how == BY_UDP)
-		uses_udp = true;
-	else
-		uses_tcp = true;
-	if (!uses_udp)
-		close_udp(server);
-	if (!uses_tcp)
-		close_tcp(server);
+	if (asked->how != BY_UDP)
+		return;
+	close_tcp(server);
 }
 
 /* -- sockets -- */
@@ -193,14 +210,61 @@ static bool send_once(int fd, const uint8_t *query, size_t len)
 	return send(fd, query, len, 0) >= 0 || errno == EAGAIN || errno == ENOBUFS;
 }
 
-static bool send_datagram(struct name_server *server, const uint8_t *query, size_t len)
+static struct port *open_port(struct name_server *server)
 {
-	if (server->udp < 0)
-		server->udp = open_socket(server, SOCK_DGRAM, EPOLLIN);
-	if (server->udp < 0)
+	struct port *port = malloc(sizeof(*port));
+	int fd = port ? open_socket(server, SOCK_DGRAM, EPOLLIN) : -1;
+	if (fd < 0) {
+		free(port);
+		return NULL;
+	}
+	*port = (struct port){ .fd = fd };
+	TAILQ_INSERT_TAIL(&server->ports, port, entry);
+	server->n_ports++;
+	return port;
+}
+
+/* Those who wait at the oldest port have waited longest: they hear at the next turn that nothing will come. */
+static void give_up_oldest(struct name_server *server, int64_t now_ms)
+{
+	struct port *port = TAILQ_FIRST(&server->ports);
+	struct asked *asked = TAILQ_FIRST(&server->all_asked);
+	for (unsigned left = port->waiting; asked && left > 0;) {
+		struct asked *next = TAILQ_NEXT(asked, entry);
+		if (asked->port == port) {
+			left--;
+			TAILQ_REMOVE(&server->all_asked, asked, entry);
+			TAILQ_INSERT_HEAD(&server->all_asked, asked, entry);
+			asked->due_ms = now_ms;
+			leave_udp(server, asked);
+		}
+		asked = next;
+	}
+}
+
+static struct port *port_for_next(struct name_server *server, int64_t now_ms)
+{
+	struct port *newest = TAILQ_LAST(&server->ports, ports);
+	if (newest && newest->asked < QUESTIONS_PER_PORT)
+		return newest;
+	if (server->n_ports >= PORTS_MAX)
+		give_up_oldest(server, now_ms);
+	return open_port(server);
+}
+
+static bool send_datagram(struct name_server *server, struct asked *asked, int64_t now_ms)
+{
+	struct port *port = port_for_next(server, now_ms);
+	if (!port)
 		return false;
+	port->asked++;
+	port->waiting++;
+	asked->port = port;
 	/* the first error may be of an earlier datagram (udp(7)), and is gone then */
-	return send_once(server->udp, query, len) || send_once(server->udp, query, len);
+	if (send_once(port->fd, query_of(asked), asked->len) || send_once(port->fd, query_of(asked), asked->len))
+		return true;
+	leave_udp(server, asked);
+	return false;
 }
 
 struct asked *name_server_ask(struct name_server *server, const uint8_t *query, size_t len, int64_t now_ms,
@@ -219,7 +283,7 @@ struct asked *name_server_ask(struct name_server *server, const uint8_t *query, 
 	asked->frame[0] = (uint8_t) (len >> 8);
 	asked->frame[1] = (uint8_t) len;
 	memcpy(asked->frame + 2, query, len);
-	if (!send_datagram(server, query, len)) {
+	if (!send_datagram(server, asked, now_ms)) {
 		free(asked);
 		return NULL;
 	}
@@ -235,13 +299,13 @@ void name_server_forget(struct asked *asked)
 
 /* -- answers -- */
 
-/* Those that are asked by UDP, or those that are not, get nothing. */
-static void fail(struct name_server *server, bool by_udp, int64_t now_ms)
+/* Those that are asked at this port, or where it is NULL over TCP, get nothing. */
+static void fail(struct name_server *server, const struct port *port, int64_t now_ms)
 {
 	struct asked *asked = TAILQ_FIRST(&server->all_asked);
 	while (asked) {
 		struct asked *next = TAILQ_NEXT(asked, entry);
-		if ((asked->how == BY_UDP) == by_udp)
+		if (port ? asked->port == port : asked->how != BY_UDP)
 			tell(server, asked, NULL, 0, now_ms);
 		asked = next;
 	}
@@ -256,18 +320,21 @@ static bool open_tcp(struct name_server *server)
 static void ask_by_tcp(struct name_server *server, struct asked *asked, int64_t now_ms)
 {
 	asked->how = TO_BE_SENT;
+	leave_udp(server, asked);
 	if (server->tcp >= 0)
 		(void) watch(server, EPOLL_CTL_MOD, server->tcp, EPOLLIN | EPOLLOUT);
 	else if (!open_tcp(server))
 		tell(server, asked, NULL, 0, now_ms);
 }
 
+/* port NULL: over TCP. */
 static void take_message(
-	struct name_server *server, const uint8_t *bytes, size_t len, enum asked_how how, int64_t now_ms)
+	struct name_server *server, const uint8_t *bytes, size_t len, const struct port *port, int64_t now_ms)
 {
+	enum asked_how how = port ? BY_UDP : BY_TCP;
 	struct asked *asked;
 	TAILQ_FOREACH(asked, &server->all_asked, entry)
-	if (asked->how == how && dns_is_answer(bytes, len, query_of(asked), asked->len))
+	if (asked->how == how && asked->port == port && dns_is_answer(bytes, len, query_of(asked), asked->len))
 		break;
 	if (!asked)
 		return;
@@ -281,18 +348,20 @@ static void take_message(
 	tell(server, asked, bytes, len, now_ms);
 }
 
-static void read_udp(struct name_server *server, int64_t now_ms)
+static void read_udp(struct name_server *server, struct port *port, int64_t now_ms)
 {
 	uint8_t bytes[DATAGRAM_MAX];
-	for (int i = 0; i < DATAGRAMS_PER_EVENT && server->udp >= 0; i++) {
-		ssize_t n = recv(server->udp, bytes, sizeof(bytes), 0);
+	port->waiting++; /* it stays until we are through */
+	for (int i = 0; i < DATAGRAMS_PER_EVENT && port->waiting > 1; i++) {
+		ssize_t n = recv(port->fd, bytes, sizeof(bytes), 0);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
+			break;
 		if (n < 0)
-			fail(server, true, now_ms); /* ECONNREFUSED: nobody listens there */
+			fail(server, port, now_ms); /* ECONNREFUSED: nobody listens there */
 		else
-			take_message(server, bytes, (size_t) n, BY_UDP, now_ms);
+			take_message(server, bytes, (size_t) n, port, now_ms);
 	}
+	leave_port(server, port);
 }
 
 /*
@@ -308,7 +377,7 @@ static void lose_tcp(struct name_server *server, int64_t now_ms)
 	if (asked->how == BY_TCP)
 		asked->how = TO_BE_SENT;
 	if (!was_answered || !open_tcp(server))
-		fail(server, false, now_ms);
+		fail(server, NULL, now_ms);
 }
 
 static struct asked *next_to_send(struct name_server *server)
@@ -360,7 +429,7 @@ static void take_from_tcp(struct name_server *server, int64_t now_ms)
 	size_t len = server->in - 2;
 	server->in_message = NULL;
 	server->in = 0;
-	take_message(server, message, len, BY_TCP, now_ms);
+	take_message(server, message, len, NULL, now_ms);
 	free(message);
 }
 
@@ -394,19 +463,30 @@ static void expire(struct name_server *server, int64_t now_ms)
 			tell(server, first, NULL, 0, now_ms);
 		} else {
 			close_tcp(server);
-			fail(server, false, now_ms);
+			fail(server, NULL, now_ms);
 		}
 	}
+}
+
+static struct port *find_port(const struct name_server *server, int fd)
+{
+	struct port *port;
+	TAILQ_FOREACH(port, &server->ports, entry)
+	if (port->fd == fd)
+		break;
+	return port;
 }
 
 /* One of a socket that is closed by now may be taken for one of its successor's, which finds nothing to do. */
 void name_server_process(struct name_server *server, const struct epoll_event *event, int64_t now_ms)
 {
+	int fd = event ? (int) (uint32_t) event->data.u64 : -1;
+	struct port *port = event ? find_port(server, fd) : NULL;
 	if (!event) {
 		expire(server, now_ms);
-	} else if ((int) (uint32_t) event->data.u64 == server->udp) {
-		read_udp(server, now_ms);
-	} else if ((int) (uint32_t) event->data.u64 == server->tcp) {
+	} else if (port) {
+		read_udp(server, port, now_ms);
+	} else if (fd == server->tcp) {
 		if (event->events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 			write_tcp(server, now_ms);
 		if (server->tcp >= 0 && event->events & (EPOLLIN | EPOLLERR | EPOLLHUP))

@@ -4,8 +4,9 @@
  * and fit id and question of what it was asked (RFC 5452 section 9); all else is passed over. Which server is asked
  * when, and what an answer says, is not its business.
  *
- * Questions that are open together share a port that the kernel chose at random, the next ones have another. What goes
- * wrong with TCP ends only questions that are asked over it.
+ * Ports are random, and an answer must come to the one that was asked from: a port serves few questions, however long
+ * they stay open, so that who can open one cannot hold the port of another (RFC 5452 section 9.2). What goes wrong with
+ * TCP ends only questions that are asked over it.
  */
 #pragma once
 

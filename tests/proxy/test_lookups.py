@@ -84,6 +84,18 @@ class Lookups(unittest.TestCase):
             self.assertEqual(got, status)
             self.assertIn(words, head)
 
+    def test_a_question_that_stays_open_holds_no_port(self):
+        """Else who asks for a name of a server that is silent would know the port of all that are asked meanwhile."""
+        self.start(resolv_conf=b'nameserver 127.0.0.1\n')
+        names = [f'n{i}.some.test' for i in range(20)]
+        FIRST.answers.update(dict.fromkeys(names))
+        clients = [self.ask(name) for name in names]
+        until(lambda: len(FIRST.held) >= 2 * len(names), 'a question for each name and family')
+        ports = [client[1] for _, client in FIRST.held[:2 * len(names)]]
+        self.assertLessEqual(max(ports.count(port) for port in ports), 8)
+        for client in clients:
+            client.close()
+
     def test_what_is_known_is_not_asked_for(self):
         self.start()
         FIRST.answers['a.some.test'] = [SERVED, SERVED6]
