@@ -20,10 +20,11 @@ enum host_kind {
 
 struct host {
 	enum host_kind kind;
-	uint8_t len; /* of name, in bytes */
-	char name[HOST_NAME_MAX_LEN +
-		  1];           /* lower case, no trailing dot, NUL-terminated; an address as text, without brackets */
 	struct address address; /* for HOST_ADDRESS */
+	uint8_t len;            /* of name, in bytes */
+	/* lower case, no trailing dot, NUL-terminated; an address as text, without brackets. Last: who keeps many keeps
+	 * them no longer than their names */
+	char name[HOST_NAME_MAX_LEN + 1];
 };
 
 /* Why bytes are not a host or an authority. NULL means they are. */

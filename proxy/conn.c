@@ -72,13 +72,23 @@ void conn_free_exchange(struct conn *conn)
 	conn->exchange = NULL;
 }
 
-void conn_show_target(struct conn *conn)
+bool conn_set_target(struct conn *conn, const struct host *host, uint16_t port)
 {
-	if (!conn->slot)
-		return;
-	memcpy(conn->slot->host, conn->host.name, sizeof(conn->slot->host));
-	conn->slot->host_len = conn->host.len;
-	conn->slot->port = conn->port;
+	if (!conn->host || !host_equal(conn->host, host)) {
+		size_t size = offsetof(struct host, name) + host->len + 1u;
+		free(conn->host);
+		conn->port = 0;
+		conn->host = malloc(size);
+		if (!conn->host)
+			return false;
+		memcpy(conn->host, host, size);
+	}
+	conn->port = port;
+	if (conn->slot) {
+		scoreboard_set_host(conn->conns->board, conn->slot, host->name, host->len);
+		conn->slot->port = port;
+	}
+	return true;
 }
 
 void conn_enter_ready(struct conn *conn)
@@ -257,6 +267,7 @@ bool conns_sweep(struct conns *conns)
 		free(conn->dial);
 		free(conn->parting);
 		free(conn->kept);
+		free(conn->host);
 		free(conn);
 		conns->n--;
 	}

@@ -64,8 +64,8 @@ struct conn {
 	struct scoreboard_slot *slot;
 
 	/* what was asked for, and how it went; for the log */
-	struct host host;
-	uint16_t port; /* 0: not known yet */
+	struct host *host; /* only as long as its name; NULL: not known yet */
+	uint16_t port;     /* 0: the same */
 	const struct image_rule *rule; /* in conns->image */
 	struct access_kept *kept;      /* in its place: on_reload kept a tunnel that the policy does not allow */
 	struct address dialled; /* or, with REASON_ADDRESS_FORBIDDEN, what must not be; family 0: none */
@@ -98,8 +98,8 @@ void conn_free_reading(struct conn *conn);
 void conn_free_exchange(struct conn *conn);
 /* From now on it lasts, for the log. */
 void conn_stamp(struct conn *conn);
-/* Host and port are known: on the scoreboard too. */
-void conn_show_target(struct conn *conn);
+/* Host and port are known: on the scoreboard too. False: no memory for it. */
+bool conn_set_target(struct conn *conn, const struct host *host, uint16_t port);
 /* Runs again when others have had their turn. */
 void conn_enter_ready(struct conn *conn);
 /* Its turn again: of HEAD, EXCHANGE and TUNNEL. */

@@ -52,7 +52,7 @@ static void tell(struct conn *conn, enum reason reason)
 	bool forbidden = reason == REASON_ADDRESS_FORBIDDEN;
 	const struct access_entry entry = {
 		.via = conn->door->name,
-		.host = conn->port ? &conn->host : NULL,
+		.host = conn->port ? conn->host : NULL,
 		.port = conn->port,
 		.dialled = conn->dialled.family && (conn->port || !conn->served) && !forbidden ? &conn->dialled : NULL,
 		.forbidden = conn->dialled.family && forbidden ? &conn->dialled : NULL,

@@ -26,7 +26,7 @@ static bool origin_is_quiet(const struct conn *conn)
 /* The request is the last recipient's to answer, RFC 9110 section 7.6.2: and that are we. */
 static void answer_here(struct conn *conn)
 {
-	struct decision decision = filter_decide(conn->conns->image, &conn->host, conn->port);
+	struct decision decision = filter_decide(conn->conns->image, conn->host, conn->port);
 	conn->rule = decision.rule;
 	conn->was_answered = decision.reason == REASON_ALLOWED;
 	ending_refuse(conn, decision.reason, NULL);
@@ -36,12 +36,14 @@ void forward_start(struct conn *conn, const struct http_head *head, const char *
 {
 	const struct image_limits *limits = &conn->conns->image->limits;
 	bool same =
-		conn->origin.fd >= 0 && conn->origin_port == request->port && host_equal(&conn->host, &request->host);
+		conn->origin.fd >= 0 && conn->origin_port == request->port && host_equal(conn->host, &request->host);
 	if (!same || !origin_is_quiet(conn))
 		forward_drop_origin(conn);
-	conn->host = request->host;
-	conn->port = conn->origin_port = request->port;
-	conn_show_target(conn);
+	if (!conn_set_target(conn, &request->host, request->port)) {
+		ending_refuse(conn, REASON_LIMIT_RESOURCES, NULL);
+		return;
+	}
+	conn->origin_port = request->port;
 	if (request->has_max_forwards && request->max_forwards == 0) {
 		conn_free_reading(conn);
 		answer_here(conn);

@@ -63,10 +63,10 @@ static void run_request(struct conn *conn, uint8_t *bytes, size_t len)
 	case PARSE_DONE:
 		if (!take(conn, bytes, request.len))
 			break;
-		conn->host = request.host;
-		conn->port = request.port;
-		conn_show_target(conn);
-		reach_start(conn);
+		if (conn_set_target(conn, &request.host, request.port))
+			reach_start(conn);
+		else
+			ending_refuse(conn, REASON_LIMIT_RESOURCES, NULL);
 		break;
 	}
 }

@@ -135,7 +135,7 @@ static void resolve_expired(struct conn *conn)
 void reach_start(struct conn *conn)
 {
 	struct conns *conns = conn->conns;
-	struct decision decision = filter_decide(conns->image, &conn->host, conn->port);
+	struct decision decision = filter_decide(conns->image, conn->host, conn->port);
 	conn->rule = decision.rule;
 	if (conn->slot && decision.rule)
 		conn->slot->rule_line = decision.rule->line;
@@ -143,13 +143,13 @@ void reach_start(struct conn *conn)
 		ending_refuse(conn, decision.reason, NULL);
 	} else if (is_reached(conn)) {
 		conn->door->connected(conn);
-	} else if (conn->host.kind == HOST_ADDRESS) {
-		dial_start(conn, &conn->host.address, 1);
+	} else if (conn->host->kind == HOST_ADDRESS) {
+		dial_start(conn, &conn->host->address, 1);
 	} else {
 		conn->state = RESOLVE;
 		conn_set_deadline(conn, TIMER_RESOLVE, conns->image->limits.resolve_timeout_ms);
 		struct lookup *lookup;
-		resolver_start(conns->resolver, &conn->host, on_resolved, conn, &lookup);
+		resolver_start(conns->resolver, conn->host, on_resolved, conn, &lookup);
 		if (lookup)
 			conn->lookup = lookup;
 	}

@@ -11,6 +11,12 @@
 #include "proxy/access_log.h"
 #include "proxy/filter.h"
 
+struct remain {
+	struct scoreboard_slot slot;
+	size_t host_len;
+	char host[HOST_NAME_MAX_LEN + 1];
+};
+
 /* The rule that decided is what the policy says now, where that is still in the line that the worker named. */
 static const struct image_rule *find_rule(
 	const struct image *image, const struct host *host, const struct scoreboard_slot *slot)
@@ -23,7 +29,7 @@ static const struct image_rule *find_rule(
 }
 
 /* Copies what is used, and clears it. */
-static size_t take(struct scoreboard *board, uint32_t n_slots, struct scoreboard_slot *remains)
+static size_t take(struct scoreboard *board, uint32_t n_slots, struct remain *remains)
 {
 	size_t n = 0;
 	memory_populate(board->slots, n_slots * sizeof(board->slots[0]));
@@ -32,7 +38,8 @@ static size_t take(struct scoreboard *board, uint32_t n_slots, struct scoreboard
 		if (!atomic_load(&slot->used))
 			continue;
 		if (remains) {
-			memcpy(&remains[n], slot, sizeof(*slot));
+			memcpy(&remains[n].slot, slot, sizeof(*slot));
+			remains[n].host_len = scoreboard_copy_host(board, n_slots, i, remains[n].host);
 			atomic_store(&slot->used, 0);
 		}
 		n++;
@@ -48,11 +55,11 @@ static int64_t realtime_ms(void)
 }
 
 static void write_remain(
-	struct access_log *log, const struct image *image, const struct scoreboard_slot *slot, enum reason reason)
+	struct access_log *log, const struct image *image, const struct remain *remain, enum reason reason)
 {
-	struct host host = { .kind = HOST_NAME };
-	host.len = slot->host_len <= HOST_NAME_MAX_LEN ? slot->host_len : HOST_NAME_MAX_LEN;
-	memcpy(host.name, slot->host, host.len);
+	const struct scoreboard_slot *slot = &remain->slot;
+	struct host host = { .kind = HOST_NAME, .len = (uint8_t) remain->host_len };
+	memcpy(host.name, remain->host, host.len);
 	bool dialled = slot->dialled.family == AF_INET || slot->dialled.family == AF_INET6;
 	int64_t now = realtime_ms();
 
@@ -77,7 +84,7 @@ void remains_write(struct scoreboard *board, uint32_t n_slots, const struct imag
 	size_t n = take(board, n_slots, NULL);
 	if (n == 0)
 		return;
-	_cleanup_free_ struct scoreboard_slot *remains = calloc(n, sizeof(*remains));
+	_cleanup_free_ struct remain *remains = calloc(n, sizeof(*remains));
 	if (!remains)
 		return;
 	n = take(board, n_slots, remains);

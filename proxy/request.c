@@ -21,12 +21,12 @@ static void choose_door(struct conn *conn)
 static void connect_start(struct conn *conn, const struct http_request *request)
 {
 	forward_drop_origin(conn);
-	conn->host = request->host;
-	conn->port = request->port;
 	conn->quiet[RELAY_CLIENT] = !conn->reading->more;
 	conn_free_reading(conn);
-	conn_show_target(conn);
-	reach_start(conn);
+	if (conn_set_target(conn, &request->host, request->port))
+		reach_start(conn);
+	else
+		ending_refuse(conn, REASON_LIMIT_RESOURCES, NULL);
 }
 
 static void request_complete(struct conn *conn)
@@ -115,7 +115,7 @@ void request_refuse(const struct conn *conn, enum reason reason, const char *pro
 	const struct refusal refusal = {
 		.reason = reason,
 		.problem = problem,
-		.host = conn->port ? &conn->host : NULL,
+		.host = conn->port ? conn->host : NULL,
 		.port = conn->port,
 		.image = conn->conns->image,
 		.rule = conn->rule,

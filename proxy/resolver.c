@@ -353,7 +353,7 @@ static struct question *question_new(struct resolver *resolver, const struct hos
 	if (!question)
 		return NULL;
 	question->resolver = resolver;
-	memcpy(question->name, host->name, sizeof(question->name));
+	memcpy(question->name, host->name, host->len + 1u);
 	TAILQ_INIT(&question->lookups);
 	TAILQ_INSERT_TAIL(&resolver->questions, question, entry);
 	resolver->n_questions++;

@@ -28,7 +28,7 @@ static void keep(struct conn *conn)
 /* Returns whether it has ended: in the words of the version before, which had allowed it. */
 static bool review_open(struct conn *conn, const struct image *image)
 {
-	struct decision decision = filter_decide(image, &conn->host, conn->port);
+	struct decision decision = filter_decide(image, conn->host, conn->port);
 	bool allowed = decision.reason == REASON_ALLOWED &&
 		       (conn->dialled.family == 0 || dial_is_permitted(image, conn->conns->route, &conn->dialled));
 	if (!allowed && image->on_reload == IMAGE_ON_RELOAD_END) {
@@ -48,7 +48,7 @@ static bool review_open(struct conn *conn, const struct image *image)
 /* The client still has no answer: it gets that of the new version. */
 static void review_reaching(struct conn *conn, const struct image *image)
 {
-	struct decision decision = filter_decide(image, &conn->host, conn->port);
+	struct decision decision = filter_decide(image, conn->host, conn->port);
 	enum reason reason = decision.reason;
 	set_rule(conn, decision.rule);
 	for (size_t i = 0; reason == REASON_ALLOWED && conn->dial && i < conn->dial->n; i++)

@@ -12,7 +12,7 @@
 
 static size_t scoreboard_size(uint32_t n_slots)
 {
-	return sizeof(struct scoreboard) + n_slots * sizeof(struct scoreboard_slot);
+	return sizeof(struct scoreboard) + (size_t) n_slots * (sizeof(struct scoreboard_slot) + SCOREBOARD_FAR_MAX);
 }
 
 static int map_board(int fd, uint32_t n_slots, struct scoreboard **ret, struct error *err)
@@ -81,6 +81,35 @@ struct scoreboard_slot *scoreboard_take(struct scoreboard *board, uint32_t *firs
 	}
 	*first = board->n_slots;
 	return NULL;
+}
+
+/* Where the rest of a slot's name lies, from the board's beginning. */
+static size_t far_offset(uint32_t n_slots, uint32_t i)
+{
+	return sizeof(struct scoreboard) + (size_t) n_slots * sizeof(struct scoreboard_slot) +
+	       (size_t) i * SCOREBOARD_FAR_MAX;
+}
+
+void scoreboard_set_host(struct scoreboard *board, struct scoreboard_slot *slot, const char *name, size_t len)
+{
+	size_t near = len < SCOREBOARD_NEAR_MAX ? len : SCOREBOARD_NEAR_MAX;
+	memcpy(slot->host, name, near);
+	if (len > near)
+		memcpy((char *) board + far_offset(board->n_slots, (uint32_t) (slot - board->slots)), name + near,
+			len - near);
+	slot->host_len = (uint8_t) len;
+}
+
+size_t scoreboard_copy_host(
+	const struct scoreboard *board, uint32_t n_slots, uint32_t i, char ret[HOST_NAME_MAX_LEN + 1])
+{
+	size_t len = board->slots[i].host_len;
+	len = len <= HOST_NAME_MAX_LEN ? len : HOST_NAME_MAX_LEN;
+	size_t near = len < SCOREBOARD_NEAR_MAX ? len : SCOREBOARD_NEAR_MAX;
+	memcpy(ret, board->slots[i].host, near);
+	memcpy(ret + near, (const char *) board + far_offset(n_slots, i), len - near);
+	ret[len] = '\0';
+	return len;
 }
 
 void scoreboard_release(struct scoreboard *board, struct scoreboard_slot *slot, uint32_t *first)

@@ -15,7 +15,7 @@
 #include "base/host.h"
 #include "proxy/reason.h"
 
-#define SCOREBOARD_VERSION 2u
+#define SCOREBOARD_VERSION 3u
 
 struct scoreboard_counters {
 	_Atomic uint64_t accepted; /* connections, the hook's probes not counted */
@@ -30,6 +30,13 @@ struct scoreboard_counters {
 	_Atomic uint32_t open; /* connections now */
 };
 
+/*
+ * Of a host's name, in the slot. Nearly all names fit; what is beyond lies behind the slots, where a page that nobody
+ * writes to costs nothing.
+ */
+#define SCOREBOARD_NEAR_MAX 41
+#define SCOREBOARD_FAR_MAX (HOST_NAME_MAX_LEN - SCOREBOARD_NEAR_MAX)
+
 /* What the log line of a connection says, kept current while it is open. */
 struct scoreboard_slot {
 	_Atomic uint32_t used;
@@ -40,15 +47,15 @@ struct scoreboard_slot {
 	uint64_t bytes_down;
 	uint32_t rule_line; /* of the policy file; 0: none */
 	uint8_t host_len;
-	char host[HOST_NAME_MAX_LEN + 1];
-	struct address dialled; /* family 0: none */
+	char host[SCOREBOARD_NEAR_MAX]; /* its beginning */
+	struct address dialled;         /* family 0: none */
 };
 
 struct scoreboard {
 	uint32_t version;
 	uint32_t n_slots; /* the image's limits.connections */
 	struct scoreboard_counters counters;
-	struct scoreboard_slot slots[];
+	struct scoreboard_slot slots[]; /* and then char[n_slots][SCOREBOARD_FAR_MAX] */
 };
 
 static inline void scoreboard_count(struct scoreboard *board, enum reason reason)
@@ -72,4 +79,11 @@ int scoreboard_map(int fd, struct scoreboard **ret, struct error *err);
  * connections there ever were; *first, 0 to begin with, is the worker's note of where to look.
  */
 struct scoreboard_slot *scoreboard_take(struct scoreboard *board, uint32_t *first);
+/* The name that was asked for, len at most HOST_NAME_MAX_LEN. */
+void scoreboard_set_host(struct scoreboard *board, struct scoreboard_slot *slot, const char *name, size_t len);
+
+/* Copies it. Returns its length, which is within bounds whatever the slot says. */
+size_t scoreboard_copy_host(
+	const struct scoreboard *board, uint32_t n_slots, uint32_t i, char ret[HOST_NAME_MAX_LEN + 1]);
+
 void scoreboard_release(struct scoreboard *board, struct scoreboard_slot *slot, uint32_t *first);

@@ -75,7 +75,7 @@ static void refuse_name(struct conn *conn, enum reason reason)
 /* Returns whether the tunnel goes on. */
 static bool check_name(struct conn *conn, bool client_ended)
 {
-	switch (sni_check(&conn->sni, conn->client.fd, &conn->host, client_ended)) {
+	switch (sni_check(&conn->sni, conn->client.fd, conn->host, client_ended)) {
 	case SNI_WAITS:
 		if (conn->sni.begun && conn->timer.kind != TIMER_HEAD)
 			conn_set_deadline(conn, TIMER_HEAD, conn->conns->image->limits.head_timeout_ms);

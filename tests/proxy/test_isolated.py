@@ -17,7 +17,7 @@ from harness import (CHANNEL_LOG, CHANNEL_LOG_FULL, CHANNEL_PROBE, CHANNEL_PROBE
 
 NAMES = None
 UID = 65534
-SCOREBOARD_VERSION = 2
+SCOREBOARD_VERSION = 3
 COUNTERS = ('accepted', 'allowed', 'denied', 'failed', 'bytes_up', 'bytes_down', 'lines_lost')
 
 

@@ -166,11 +166,12 @@ def ours(program, keeper):
 
 
 def all_peers(program, keeper):
+    # squid's shared memory has names of the machine's: in a place of its own they meet nobody's
     peers = [
         Peer("direct", "direct", ORIGIN, [], ("bulk", "tunnels", "exchanges", "requests")),
         ours(program, keeper),
         Peer("haproxy", "direct", 3030, ["haproxy", "-db", "-f", "{place}/cfg"], TUNNELS, {"cfg": haproxy()}, "haproxy"),
-        Peer("squid", "connect", 3001, ["squid", "-N", "-f", "{place}/conf"], ALL, {"conf": SQUID}, "squid", "proxy"),
+        Peer("squid", "connect", 3001, ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /dev/shm && exec squid -N -f $0", "{place}/conf"], ALL, {"conf": SQUID}, "squid", "proxy"),
         Peer("tinyproxy", "connect", 3003, ["tinyproxy", "-d", "-c", "{place}/conf"], ALL, {"conf": TINYPROXY}, "tinyproxy-bin"),
         Peer("privoxy", "connect", 3006, ["privoxy", "--no-daemon", "{place}/conf"], ALL,
              {"conf": PRIVOXY, "actions": "{ +limit-connect{1-} }\n/\n"}, "privoxy"),
