@@ -88,7 +88,7 @@ static enum parse_result measure(const uint8_t *bytes, size_t len, size_t *ret_w
 		if (at + RECORD_HEADER_LEN >= CLIENT_HELLO_MAX)
 			return PARSE_BAD;
 		if (len < at + RECORD_HEADER_LEN)
-			return more(hello, at + RECORD_HEADER_LEN);
+			return more(hello, len > at ? at + RECORD_HEADER_LEN : at + 1);
 		size_t content = (size_t) bytes[at + 3] << 8 | bytes[at + 4]; /* 0: there are servers that skip it */
 		if (content > RECORD_MAX)
 			return got > 0 ? PARSE_BAD : no_hello(bytes, hello);
