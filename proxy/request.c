@@ -72,7 +72,9 @@ void request_run(struct conn *conn)
 	enum reading_result result =
 		conn->reading ? reading_run(conn->reading, conn->client.fd, conn->conns->image->limits.head_bytes)
 			      : READING_NO_MEMORY;
-	if (conn->between && result != READING_ENDED && (result != READING_WAITS || conn->reading->len > 0))
+	bool begun = conn->reading && conn->reading->len > 0;
+	bool is_idle = result == READING_WAITS || result == READING_ENDED || result == READING_FAILED;
+	if (conn->between && (begun || !is_idle) && result != READING_ENDED)
 		request_begins(conn);
 	if (conn->reading)
 		choose_door(conn);

@@ -599,6 +599,19 @@ class Connections(Case):
             server.close()
         self.assertFalse(self.worker.has_line())
 
+    def test_a_reset_of_an_idle_connection_is_no_request(self):
+        self.start()
+        with self.worker.connect() as client:
+            server, _, _ = self.exchange(client, None)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
+        self.assertEqual(read_all(server), b'')
+        server.close()
+        with self.worker.connect() as client:
+            client.sendall(b'?\r\n\r\n')
+            self.assertEqual(read_message(client)[0], 400)
+        self.assertEqual([self.worker.line()['reason'] for _ in range(2)], ['allowed', 'bad-request'])
+        self.assertFalse(self.worker.has_line())
+
     def test_head_deadline_counts_from_the_first_byte(self):
         self.start(limits={'head_timeout_ms': 1000})
         with self.worker.connect() as client:
