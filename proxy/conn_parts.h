@@ -48,45 +48,46 @@ extern const struct door door_external; /* tunnel.c: an external proxy's bytes, 
 
 enum state { HEAD, HANDSHAKE, RESOLVE, DIAL, EXCHANGE, TUNNEL, ANSWER, LINGER, DONE };
 
+/* There may be thousands that idle: ordered so that it has no holes. */
 struct conn {
 	TAILQ_ENTRY(conn) entry; /* in conns->open or ->done */
 	TAILQ_ENTRY(conn) ready_entry;
 	TAILQ_ENTRY(conn) throttle_entry; /* where waits[] has any */
-	bool waits[RELAY_ENDS];           /* for bytes that it may take, proxy/throttle.h */
-	bool is_ready; /* in conns->ready */
-	bool settled;  /* logged and counted */
-	enum state state;
 	struct conns *conns;
 	const struct door *door;
 	struct source client, origin;
 	struct timer timer, total;
 	int64_t started_ms, active_ms; /* CLOCK_MONOTONIC */
 	struct scoreboard_slot *slot;
+	enum state state;
+	bool is_ready;          /* in conns->ready */
+	bool settled;           /* logged and counted */
+	bool waits[RELAY_ENDS]; /* for bytes that it may take, proxy/throttle.h */
+	bool quiet[RELAY_ENDS]; /* nothing has come that was not read: an event tells of what does */
+	bool kept_alive;        /* proxy/keepalive.h */
+	bool greeted;           /* HANDSHAKE: the greeting was answered */
 
 	/* what was asked for, and how it went; for the log */
-	struct host *host; /* only as long as its name; NULL: not known yet */
-	uint16_t port;     /* 0: the same */
-	const struct image_rule *rule; /* in conns->image */
-	struct access_kept *kept;      /* in its place: on_reload kept a tunnel that the policy does not allow */
-	struct address dialled; /* or, with REASON_ADDRESS_FORBIDDEN, what must not be; family 0: none */
 	bool was_tunnel;
 	bool was_answered; /* by the origin, or in its place */
 	bool between;      /* an exchange is over and logged, and nothing of another request has come */
 	bool served;       /* there was an exchange */
-	uint16_t origin_port; /* of the origin that there is a connection to, whose host is the one last asked for */
-	bool kept_alive; /* proxy/keepalive.h */
-	bool quiet[RELAY_ENDS]; /* nothing has come that was not read: an event tells of what does */
 	struct http_answer_to answer_to;
+	uint16_t port;          /* 0: not known yet */
+	uint16_t origin_port;   /* of the origin that there is a connection to, whose host is the one last asked for */
+	struct address dialled; /* or, with REASON_ADDRESS_FORBIDDEN, what must not be; family 0: none */
+	struct host *host;      /* only as long as its name; NULL: not known yet */
+	const struct image_rule *rule; /* in conns->image */
+	struct access_kept *kept;      /* in its place: on_reload kept a tunnel that the policy does not allow */
 
 	/* of one state each */
-	bool greeted;            /* HANDSHAKE: the greeting was answered */
-	struct reading *reading; /* HEAD */
-	struct lookup *lookup;   /* RESOLVE */
-	struct dial *dial;       /* DIAL */
-	struct parting *parting; /* ANSWER, LINGER */
+	struct reading *reading;   /* HEAD */
+	struct lookup *lookup;     /* RESOLVE */
+	struct dial *dial;         /* DIAL */
+	struct parting *parting;   /* ANSWER, LINGER */
 	struct exchange *exchange; /* EXCHANGE, and on the way there */
-	struct relay relay;      /* TUNNEL */
-	struct sni sni;          /* TUNNEL, while relay.flows[RELAY_CLIENT] is shut */
+	struct relay relay;        /* TUNNEL */
+	struct sni sni;            /* TUNNEL, while relay.flows[RELAY_CLIENT] is shut */
 };
 
 /* conn.c */

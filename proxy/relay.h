@@ -44,8 +44,8 @@ struct relay_flow {
 struct relay {
 	struct relay_socket sockets[RELAY_ENDS];
 	struct relay_flow flows[RELAY_ENDS];
-	bool was_reset;
 	enum relay_end reset; /* where was_reset */
+	bool was_reset;
 };
 
 /* What each direction may take from its source in a run, and whether it would have taken more. */
