@@ -64,6 +64,8 @@ static int reserve(struct create *c, struct error *err)
 		.since = (int64_t) time(NULL),
 	};
 	(void) snprintf(record->id, sizeof(record->id), "%s", plan->state->id);
+	(void) snprintf(record->log, sizeof(record->log), "%s", plan->state->id);
+	naming_read(plan->state, &record->names);
 	(void) snprintf(record->policy, sizeof(record->policy), "%s", plan->policy);
 	memcpy(record->key, plan->key, sizeof(record->key));
 	(void) snprintf(
@@ -211,6 +213,16 @@ static int start_keeper(struct create *c, bool had_keeper, struct error *err)
 	return r < 0 && (had_keeper || siblings) ? error_close(err) : r;
 }
 
+static int take_log(const struct record *record, void *arg)
+{
+	struct record *ours = arg;
+	if (record->state != RECORD_GUARDED || strcmp(record->key, ours->key) != 0 || record->log[0] == '\0' ||
+		strcmp(record->id, ours->id) == 0 || !record_alive(record))
+		return 0;
+	(void) snprintf(ours->log, sizeof(ours->log), "%s", record->log);
+	return 1;
+}
+
 static int connect_proxy(struct create *c, struct error *err)
 {
 	int r = launch_find(&c->place, &c->plan, &c->launch, err);
@@ -219,6 +231,8 @@ static int connect_proxy(struct create *c, struct error *err)
 		r = join_keeper(c, err);
 		if (r == 0)
 			r = prepare_arms(c, err);
+		if (r == 0 && record_each(c->place.run, take_log, &c->record, err) < 0)
+			r = err->code;
 	} else if (r == -ENOENT || r == -EEXIST) {
 		bool had_keeper = r == -EEXIST;
 		rundir_remove_socket(c->place.run, c->plan.key);
@@ -249,6 +263,8 @@ static int arm_and_commit(struct create *c, struct error *err)
 		return error_close(err);
 	r = arm_commit(&c->arm, err);
 	timings_mark(c->timings, "commit");
+	if (r == 0 && naming_known(&c->record.names))
+		openlog_write_names(c->place.log, &c->record);
 	return r;
 }
 

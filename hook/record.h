@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "hook/rundir.h"
 #include "netns/link.h"
+#include "oci/naming.h"
 #include "oci/policy.h"
 #include "oci/state.h"
 
@@ -35,6 +36,8 @@ struct record {
 	enum link_kind link;
 	struct in_addr proxy; /* s_addr 0: no link yet */
 	uint16_t port;
+	char log[STATE_ID_MAX + 1]; /* whose name the log has: of who was first in the namespace; empty: its own */
+	struct naming names;
 	char reason[ERROR_MESSAGE_MAX]; /* of RECORD_OPEN */
 };
 

@@ -81,6 +81,8 @@ static void print_json(const struct view *view, const char *since, const char *p
 	text_add(&text, "{\"container\":\"%s\",\"state\":\"%s\",\"policy\":\"%s\",\"link\":\"%s\",\"proxy\":\"%s:%u\",",
 		record->id, view_state(view), record->policy, record_link_name(record->link), proxy,
 		(unsigned) record->port);
+	text_add(&text, "\"namespace\":\"%s\",\"pod\":\"%s\",\"name\":\"%s\",", record->names.namespace,
+		record->names.pod, record->names.container);
 	text_add(&text, "\"pid\":%d,\"since\":\"%s\",", (int) record->pid, since);
 	char version_since[32];
 	format_time(k->policy_since, version_since);
@@ -139,8 +141,11 @@ static void print_text(const struct view *view, const char *since, const char *p
 {
 	const struct record *record = view->record;
 	const struct control_status *k = &view->keeper;
-	(void) printf("%s  %s  policy %s  link %s %s:%u  since %s\n", record->id, view_state(view), record->policy,
-		record_link_name(record->link), proxy, (unsigned) record->port, since);
+	char names[NAMING_TEXT_SIZE];
+	(void) naming_format(&record->names, false, names);
+	(void) printf("%s  %s%s%s  policy %s  link %s %s:%u  since %s\n", record->id, names,
+		names[0] != '\0' ? "  " : "", view_state(view), record->policy, record_link_name(record->link), proxy,
+		(unsigned) record->port, since);
 	if (k->state != 0)
 		(void) printf("    %u open, %" PRIu64 " accepted: %" PRIu64 " allowed, %" PRIu64 " denied, %" PRIu64
 			      " failed; %" PRIu64 " bytes up, %" PRIu64 " down; worker %d, %u restarts\n",

@@ -69,11 +69,32 @@ static void keeps_one_older_file(void **state)
 	assert_int_equal(size_of("c1.log.1.1"), -1);
 }
 
+static void writes_names_to_the_log_that_is_shared(void **state)
+{
+	static const struct record named = {
+		.id = "c2",
+		.log = "c1",
+		.policy = "p",
+		.names = { .namespace = "shop", .pod = "web-1", .container = "app" },
+	};
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	openlog_write_names(*state, &named);
+	assert_int_equal(size_of("c2.log"), -1);
+	_cleanup_close_ int fd = open("c1.log", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(io_read_all(fd, 4096, &text, &len, NULL), 0);
+	assert_non_null(strstr(text,
+		"Z\",\"container\":\"c2\",\"policy\":\"p\",\"event\":\"started\",\"namespace\":\"shop\",\"pod\":"
+		"\"web-1\",\"name\":\"app\"}\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(writes_a_line, enter, leave),
 		cmocka_unit_test_setup_teardown(keeps_one_older_file, enter, leave),
+		cmocka_unit_test_setup_teardown(writes_names_to_the_log_that_is_shared, enter, leave),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,8 @@ static struct record sample(const char *id, pid_t pid)
 		.since = 1764000000,
 		.link = LINK_VETH,
 		.port = 3128,
+		.log = "c0",
+		.names = { .namespace = "shop", .pod = "web-1", .container = "app" },
 		.reason = "a \"reason\" \\ with\nlines",
 	};
 	(void) snprintf(record.id, sizeof(record.id), "%s", id);
@@ -67,6 +69,8 @@ static void reads_what_it_wrote(void **state)
 	assert_int_equal(out.link, in.link);
 	assert_int_equal(out.proxy.s_addr, in.proxy.s_addr);
 	assert_int_equal(out.port, in.port);
+	assert_string_equal(out.log, in.log);
+	assert_memory_equal(&out.names, &in.names, sizeof(in.names));
 	assert_string_equal(out.reason, in.reason);
 	assert_true(record_alive(&out));
 
