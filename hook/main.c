@@ -8,7 +8,7 @@
 #include "hook/command.h"
 
 static const struct command *const commands[] = { &command_hook, &command_proxy, &command_check, &command_compile,
-	&command_reload, &command_restart, &command_status };
+	&command_reload, &command_restart, &command_status, &command_log };
 
 static void print_help(FILE *to)
 {
