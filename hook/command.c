@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "hook/rootless.h"
 #include "hook/trusted.h"
 
 #define CONFIG_FILE "/etc/oci-egress/config.json"
@@ -27,17 +28,38 @@ static int read_settings(const char *file, struct settings *settings, struct err
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len;
-	int r = trusted_read(
-		AT_FDCWD, file ? file : CONFIG_FILE, file ? file : CONFIG_FILE, SETTINGS_SIZE_MAX, &text, &len, err);
-	if (r == -ENOENT && !file)
-		return 0;
-	return r < 0 ? r : settings_parse(file ? file : CONFIG_FILE, text, len, settings, err);
+	int r = trusted_read(AT_FDCWD, file, file, SETTINGS_SIZE_MAX, &text, &len, err);
+	return r < 0 ? r : settings_parse(file, text, len, settings, err);
+}
+
+/* What the administrator keeps from users says nothing about their containers. */
+static int read_host_settings(struct settings *settings, struct error *err)
+{
+	int r = read_settings(CONFIG_FILE, settings, err);
+	return r == -ENOENT || (r == -EACCES && rootless()) ? 0 : r;
+}
+
+/* The host's, then the user's own where it is a user's; or the file that was named, over what holds without any. */
+static int find_settings(const char *named, struct settings *settings, struct error *err)
+{
+	char file[PATH_MAX];
+	settings_defaults(settings);
+	int r = named ? 0 : read_host_settings(settings, err);
+	if (r == 0 && rootless())
+		r = rootless_places(settings, file, err);
+	if (r < 0)
+		return r;
+	if (named)
+		return read_settings(named, settings, err);
+	r = rootless() ? read_settings(file, settings, err) : 0;
+	return r == -ENOENT ? 0 : r;
 }
 
 int command_settings(const struct command_places *places, struct settings *ret, struct error *err)
 {
-	settings_defaults(ret);
-	int r = read_settings(places->config, ret, err);
+	int r = find_settings(places->config, ret, err);
+	if (r == 0 && places->policies)
+		ret->admin_policies[0] = '\0'; /* the directory that was named, and no other */
 	if (r == 0)
 		r = take_path("policies", places->policies, ret->policies, err);
 	if (r == 0)

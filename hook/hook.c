@@ -15,6 +15,7 @@
 #include "hook/command.h"
 #include "hook/create.h"
 #include "hook/poststop.h"
+#include "hook/rootless.h"
 #include "oci/state.h"
 
 #define STATE_TIMEOUT_MS 10000 /* a runtime has it at hand */
@@ -34,7 +35,7 @@ static const struct option_row options[] = {
  */
 static void forget_caller(void)
 {
-	(void) clearenv();
+	rootless_clearenv();
 	spawn_reset_inherited();
 	(void) close_range(STDERR_FILENO + 1, ~0U, 0);
 	/* A reader of stderr that is gone and a file that may not grow are errors to report, not to die of. */

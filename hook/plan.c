@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/idmap.h"
 #include "base/io.h"
 #include "hook/images.h"
 #include "hook/process.h"
@@ -21,14 +22,28 @@
 #define POLICY_ANNOTATION "oci-egress.policy"
 #define POLICY_DEFAULT "default"
 
-static int read_config(const char *bundle, struct config **ret, struct error *err)
+/*
+ * Engines give the bundle of a container with a user namespace to root of that (podman), who sees nothing of it from
+ * inside. A pid that is nobody's, or no container's, is refused later.
+ */
+static uid_t container_root(pid_t pid)
 {
+	char path[64];
+	struct idmap map;
+	uint32_t uid;
+	(void) snprintf(path, sizeof(path), "/proc/%d/uid_map", (int) pid);
+	return pid > 0 && idmap_read(path, &map, NULL) == 0 && idmap_outer(&map, 0, &uid) ? uid : 0;
+}
+
+static int read_config(const struct state *state, struct config **ret, struct error *err)
+{
+	const char *bundle = state->bundle;
 	char path[PATH_MAX];
 	if ((size_t) snprintf(path, sizeof(path), "%s/config.json", bundle) >= sizeof(path))
 		return error_set(err, ENAMETOOLONG, "bundle %.64s...", bundle);
 
 	_cleanup_close_ int dir = -1;
-	int r = trusted_open_dir(bundle, &dir, err);
+	int r = trusted_open_dir_of(bundle, container_root(state->pid), &dir, err);
 	if (r < 0)
 		return error_wrap(err, "bundle");
 
@@ -45,7 +60,7 @@ static int choose_policy(const struct settings *settings, struct plan *plan, str
 	const char *name = state_annotation(plan->state, POLICY_ANNOTATION);
 
 	if (!name && settings->policy_from_env) {
-		int r = read_config(plan->state->bundle, config, err);
+		int r = read_config(plan->state, config, err);
 		if (r < 0)
 			return r;
 		from = "variable OCI_EGRESS_POLICY";
@@ -87,6 +102,31 @@ static int take_shared(const char *run_path, const struct images_source *source,
 	return r < 0 ? r : imagefile_map(plan->image_fd, &plan->image, &plan->mapped, err);
 }
 
+/* The user's, or the administrator's. One connection cannot be asked to pass two policies of one name. */
+static int open_policy(
+	const struct settings *settings, const char *name, int *ret_fd, char *ret_file, struct error *err)
+{
+	int r = policy_open(settings->policies, name, ret_fd, ret_file, err);
+	if (settings->admin_policies[0] == '\0' || (r < 0 && r != -ENOENT))
+		return r;
+	_cleanup_close_ int admin = -1;
+	char file[PATH_MAX];
+	struct error why;
+	int admin_r = policy_open(settings->admin_policies, name, &admin, file, &why);
+	if (admin_r == 0 && r == 0)
+		return error_say(err, EEXIST,
+			"%s is there, and %s is the administrator's; what both allow cannot be told by one policy: "
+			"give yours another name",
+			ret_file, file);
+	if (admin_r == 0) {
+		*ret_fd = TAKE_FD(admin);
+		memcpy(ret_file, file, strlen(file) + 1);
+	} else if (admin_r != -ENOENT && err) {
+		*err = why;
+	}
+	return admin_r == -ENOENT ? r : admin_r;
+}
+
 static int compile_policy(const struct settings *settings, struct plan *plan, struct error *err)
 {
 	bool by_default = plan->policy[0] == '\0';
@@ -94,7 +134,7 @@ static int compile_policy(const struct settings *settings, struct plan *plan, st
 
 	_cleanup_close_ int fd = -1;
 	char file[PATH_MAX];
-	int r = policy_open(settings->policies, name, &fd, file, err);
+	int r = open_policy(settings, name, &fd, file, err);
 	if (r == -ENOENT && by_default)
 		return 0;
 	if (r < 0)
@@ -217,7 +257,7 @@ static int make(const struct settings *settings, const char *state_text, size_t 
 	if (r < 0)
 		return r;
 	if (!*config) {
-		r = read_config(plan->state->bundle, config, err);
+		r = read_config(plan->state, config, err);
 		if (r < 0)
 			return r;
 	}

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -16,3 +17,6 @@ int trusted_read(
 
 /* Opens a directory of the same kind, following symlinks on the way there. *ret_fd (O_PATH) is the caller's. */
 int trusted_open_dir(const char *path, int *ret_fd, struct error *err);
+
+/* The same, where it may also be owned by "also". */
+int trusted_open_dir_of(const char *path, uid_t also, int *ret_fd, struct error *err);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,24 +69,75 @@ static int netns_leave(int own, int result)
 	return result;
 }
 
-int netns_call(int netns, int (*fn)(void *arg, struct error *err), void *arg, struct error *err)
+/* What is to be done in a namespace: one that there is, or a fresh one. */
+struct netns_errand {
+	int netns; /* -1: a fresh one */
+	int (*fn)(void *arg, struct error *err);
+	void *arg;
+	struct error *err;
+	int result;
+};
+
+static int netns_enter(const struct netns_errand *errand)
+{
+	if (errand->netns < 0)
+		return unshare(CLONE_NEWNET) < 0 ? error_set(errand->err, errno, "make a network namespace") : 0;
+	return setns(errand->netns, CLONE_NEWNET) < 0 ? error_set(errand->err, errno, "enter the network namespace")
+						      : 0;
+}
+
+static void *netns_one_way(void *arg)
+{
+	struct netns_errand *errand = arg;
+	errand->result = netns_enter(errand);
+	if (errand->result == 0)
+		errand->result = errand->fn(errand->arg, errand->err);
+	return NULL;
+}
+
+/* For whom there is no way back: a thread of its own goes, and ends there. */
+static int netns_send(struct netns_errand *errand)
+{
+	pthread_t thread;
+	int failure = pthread_create(&thread, NULL, netns_one_way, errand);
+	if (failure == 0)
+		failure = pthread_join(thread, NULL);
+	return failure ? error_set(errand->err, failure, "a thread for the network namespace") : errand->result;
+}
+
+/*
+ * Root of a user namespace may enter what that owns, but not return to a network namespace of the host's: the owner of
+ * that is out of its sight, which is what EPERM says here (ioctl_ns(2)).
+ */
+static bool netns_can_return(int own)
+{
+	_cleanup_close_ int owner = ioctl(own, NS_GET_USERNS);
+	return owner >= 0 || errno != EPERM;
+}
+
+static int netns_run(struct netns_errand *errand)
 {
 	_cleanup_close_ int own = open(NETNS_OWN, O_RDONLY | O_CLOEXEC);
 	if (own < 0)
-		return error_set(err, errno, NETNS_OWN);
-	if (setns(netns, CLONE_NEWNET) < 0)
-		return error_set(err, errno, "enter the network namespace");
-	return netns_leave(own, fn(arg, err));
+		return error_set(errand->err, errno, NETNS_OWN);
+	if (!netns_can_return(own))
+		return netns_send(errand);
+	int r = netns_enter(errand);
+	return r < 0 ? r : netns_leave(own, errand->fn(errand->arg, errand->err));
+}
+
+int netns_call(int netns, int (*fn)(void *arg, struct error *err), void *arg, struct error *err)
+{
+	struct netns_errand errand = { .netns = netns, .fn = fn, .arg = arg, .err = err };
+	if (netns < 0)
+		return error_set(err, EBADF, "enter the network namespace");
+	return netns_run(&errand);
 }
 
 int netns_call_fresh(int (*fn)(void *arg, struct error *err), void *arg, struct error *err)
 {
-	_cleanup_close_ int own = open(NETNS_OWN, O_RDONLY | O_CLOEXEC);
-	if (own < 0)
-		return error_set(err, errno, NETNS_OWN);
-	if (unshare(CLONE_NEWNET) < 0)
-		return error_set(err, errno, "make a network namespace");
-	return netns_leave(own, fn(arg, err));
+	struct netns_errand errand = { .netns = -1, .fn = fn, .arg = arg, .err = err };
+	return netns_run(&errand);
 }
 
 struct netns_socket_args {

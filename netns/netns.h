@@ -21,8 +21,9 @@ int netns_is_own(int netns, struct error *err);
 int netns_cookie(int netns, uint64_t *ret, struct error *err);
 
 /*
- * Runs fn(arg, err) with this thread inside netns and comes back. Returns fn's result, or -errno where it could not
- * enter. A thread that cannot come back is of no use to anyone: abort(3).
+ * Runs fn(arg, err) inside netns, by this thread, which comes back, or, where it could not (root of a user namespace,
+ * away from the host's network), by one of its own that ends there. Returns fn's result, or -errno where it could not
+ * enter. A thread that cannot come back all the same is of no use to anyone: abort(3).
  */
 int netns_call(int netns, int (*fn)(void *arg, struct error *err), void *arg, struct error *err);
 

@@ -9,10 +9,22 @@
 #include <linux/openat2.h>
 
 #include "base/cleanup.h"
+#include "base/idmap.h"
+
+bool owner_trusted(uid_t uid)
+{
+	struct stat root;
+	struct idmap map;
+	uint32_t outer;
+	if (uid == 0 || uid == geteuid())
+		return true;
+	return stat("/", &root) == 0 && root.st_uid == uid && idmap_read("/proc/self/uid_map", &map, NULL) == 0 &&
+	       idmap_outer(&map, 0, &outer) && outer != 0;
+}
 
 int owner_check(const struct stat *st, const char *what, struct error *err)
 {
-	if (st->st_uid != 0 && st->st_uid != geteuid())
+	if (!owner_trusted(st->st_uid))
 		return error_say(err, EPERM, "%s: owned by user %u, expected root", what, st->st_uid);
 	if (st->st_mode & (S_IWGRP | S_IWOTH))
 		return error_say(err, EPERM, "%s: mode %04o, expected one that only its owner can write (go-w)", what,

@@ -2,9 +2,16 @@
 /* Files that only root may have written. */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
+
+/*
+ * Is this uid, as stat(2) shows it, that of somebody whose word we take: root, or ourselves? For root of a user
+ * namespace in the host's file system the host's root has no number of his own; he shows as the owner of "/".
+ */
+bool owner_trusted(uid_t uid);
 
 /*
  * Is a file or directory root's (or ours), and can nobody else write it? Whoever could might let a container out. what:

@@ -13,6 +13,7 @@
 
 struct settings {
 	char policies[PATH_MAX]; /* "policies": directory of the policies */
+	char admin_policies[PATH_MAX]; /* no key: the administrator's, where those above are a user's own; else "" */
 	char run[PATH_MAX];      /* "run" */
 	char log[PATH_MAX];      /* "log" */
 	char state[PATH_MAX];    /* "state": external proxies' homes, /var/lib/oci-egress */

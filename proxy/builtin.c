@@ -16,6 +16,7 @@
 #include "base/spawn.h"
 #include "proxy/access_log.h"
 #include "proxy/inherited.h"
+#include "proxy/privilege.h"
 #include "proxy/remains.h"
 #include "proxy/title.h"
 #include "proxy/worker.h"
@@ -130,7 +131,7 @@ int builtin_start(struct builtin *builtin, struct error *err)
 		[WORKER_FD_CONTAINER - SPAWN_FD_FIRST] = builtin->container,
 	};
 	char uid[16], port[16];
-	(void) snprintf(uid, sizeof(uid), "%u", WORKER_UID_BASE + (unsigned) getpid());
+	(void) snprintf(uid, sizeof(uid), "%u", privilege_worker_uid(getpid()));
 	(void) snprintf(port, sizeof(port), "%u", builtin->external_port);
 	char program[] = "oci-egress-keeper", role[] = "worker", how[] = "isolated";
 	char *argv[] = { program, role, how, uid, port, NULL };

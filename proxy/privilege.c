@@ -7,6 +7,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/idmap.h"
+#include "proxy/worker.h"
+
 static int bound(uint64_t keep, struct error *err)
 {
 	for (int cap = 0; cap < 64; cap++) {
@@ -44,4 +47,15 @@ int privilege_keep(uint64_t keep, struct error *err)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set(err, errno, "no_new_privs");
 	return 0;
+}
+
+uint32_t privilege_worker_uid(pid_t keeper)
+{
+	struct idmap uids, gids;
+	uint32_t own = WORKER_UID_BASE + (uint32_t) keeper, unused, highest;
+	if (idmap_read("/proc/self/uid_map", &uids, NULL) < 0 || idmap_read("/proc/self/gid_map", &gids, NULL) < 0)
+		return own;
+	if (idmap_outer(&uids, own, &unused) && idmap_outer(&gids, own, &unused))
+		return own;
+	return idmap_highest(&uids, &gids, &highest) ? highest : own;
 }

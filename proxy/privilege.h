@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -14,3 +15,10 @@
  * without it it stays as an earlier call left it. capabilities(7).
  */
 int privilege_keep(uint64_t keep, struct error *err);
+
+/*
+ * Whom the worker of the keeper with this pid is to run as: WORKER_UID_BASE + pid, nobody else's. A user namespace that
+ * lacks it, a user's own, gives the highest id that is mapped for users and groups, one of the user's subordinate ids
+ * that containers' users reach last; or the user itself, where that is all there is. subuid(5).
+ */
+uint32_t privilege_worker_uid(pid_t keeper);

@@ -122,3 +122,29 @@ int user_find(const char *name, struct user *ret, struct error *err)
 	*ret = user;
 	return 0;
 }
+
+/* The sixth field, passwd(5). */
+static const char *find_home(char *table, uid_t wanted)
+{
+	for (char *rest = table, *line; (line = strsep(&rest, "\n"));) {
+		char *fields[FIELDS_MAX];
+		id_t uid;
+		if (split(line, fields) >= 6 && parse_id(fields[2], &uid) && uid == wanted && fields[5][0] == '/')
+			return fields[5];
+	}
+	return NULL;
+}
+
+int user_home(uid_t uid, char *ret, size_t size, struct error *err)
+{
+	_cleanup_free_ char *passwd = NULL;
+	int r = read_table("/etc/passwd", &passwd, err);
+	if (r < 0)
+		return r;
+	const char *home = find_home(passwd, uid);
+	if (!home)
+		return error_say(err, ENOENT, "/etc/passwd has no home of uid %u", (unsigned) uid);
+	if ((size_t) snprintf(ret, size, "%s", home) >= size)
+		return error_set(err, ENAMETOOLONG, "home of uid %u", (unsigned) uid);
+	return 0;
+}

@@ -26,3 +26,6 @@ struct user {
  * is in no table is its own group. -ENOENT: there is none of that name.
  */
 int user_find(const char *name, struct user *ret, struct error *err);
+
+/* The home of a uid that /etc/passwd has, an absolute path of less than size bytes. -ENOENT: it has none. */
+int user_home(uid_t uid, char *ret, size_t size, struct error *err);

@@ -71,6 +71,11 @@ static void opens_only_directories_that_are_roots(void **state)
 	int none = -7;
 	assert_return_code(chown("dir", 1000, 1000), 0);
 	assert_int_equal(trusted_open_dir("dir", &none, &err), -EPERM);
+	assert_int_equal(trusted_open_dir_of("dir", 1001, &none, &err), -EPERM);
+	_cleanup_close_ int theirs = -1;
+	assert_int_equal(trusted_open_dir_of("dir", 1000, &theirs, &err), 0);
+	assert_return_code(chmod("dir", 0777), 0);
+	assert_int_equal(trusted_open_dir_of("dir", 1000, &none, &err), -EPERM);
 	place_write("file", "");
 	assert_int_equal(trusted_open_dir("file", &none, &err), -ENOTDIR);
 	assert_int_equal(none, -7);

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -98,6 +100,31 @@ static void test_call_fresh_is_somewhere_else(void **state)
 	assert_int_equal(netns_is_own(fixture->host, &err), 1);
 }
 
+/* Root of a user namespace may go to what that owns, and could not come back to a network of the host's. */
+static int as_root_of_a_user_namespace(struct fixture *fixture)
+{
+	struct error err;
+	if (unshare(CLONE_NEWUSER) < 0) /* nobody by name, but with every capability in it */
+		return 4;
+	if (netns_call_fresh(is_new, fixture, &err) != 42 || netns_is_own(fixture->host, &err) != 1)
+		return 1;
+	if (netns_call(fixture->container, is_inside, &fixture->container, &err) != -EPERM)
+		return 2;
+	return netns_is_own(fixture->host, &err) == 1 ? 0 : 3;
+}
+
+static void test_root_of_a_user_namespace_stays_on_the_host(void **state)
+{
+	struct fixture *fixture = *state;
+	pid_t pid = fork();
+	assert_return_code(pid, errno);
+	if (pid == 0)
+		_exit(as_root_of_a_user_namespace(fixture));
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void test_socket_belongs_to_the_namespace(void **state)
 {
 	const struct fixture *fixture = *state;
@@ -124,6 +151,7 @@ int main(void)
 		TEST(test_cookie_is_not_used_again),
 		TEST(test_call_goes_and_comes_back),
 		TEST(test_call_fresh_is_somewhere_else),
+		TEST(test_root_of_a_user_namespace_stays_on_the_host),
 		TEST(test_socket_belongs_to_the_namespace),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
