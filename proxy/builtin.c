@@ -258,10 +258,11 @@ int builtin_probe(struct builtin *builtin, uint16_t source_port)
 	return io_send(builtin->channel, &message, sizeof(message), NULL, 0);
 }
 
-void builtin_bury(struct builtin *builtin, enum reason reason)
+void builtin_bury(struct builtin *builtin, enum reason reason, struct control_status *past)
 {
 	(void) handle_reap(&builtin->handle);
 	settle(builtin, reason);
+	builtin_count(builtin, past);
 	builtin_forget(builtin);
 }
 

@@ -57,8 +57,9 @@ int builtin_prepare(struct builtin *builtin, const struct image *image, struct l
 int builtin_renew(struct builtin *builtin, int program, struct error *err);
 void builtin_forget(struct builtin *builtin);
 
-/* After the end of a worker that has no successor: reaped, its lines written, its scoreboard gone. */
-void builtin_bury(struct builtin *builtin, enum reason reason);
+/* After the end of a worker that has no successor: reaped, its lines written, its counts added to past, its scoreboard
+ * gone. */
+void builtin_bury(struct builtin *builtin, enum reason reason, struct control_status *past);
 
 /* Starts a worker, on KEEPER_FD_LISTENER where that is there yet. It is ready when its channel says so. */
 int builtin_start(struct builtin *builtin, struct error *err);

@@ -287,6 +287,7 @@ void conn_stamp(struct conn *conn)
 	conn->started_ms = conn->conns->now_ms;
 	if (!conn->slot)
 		return;
+	scoreboard_mark(conn->slot, SCOREBOARD_OPEN);
 	clock_gettime(CLOCK_REALTIME, &now);
 	conn->slot->started_ms = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

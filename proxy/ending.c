@@ -80,6 +80,7 @@ void ending_note(struct conn *conn, enum reason reason)
 	conn->between = conn->served = true;
 	if (!conn->slot)
 		return;
+	scoreboard_mark(conn->slot, SCOREBOARD_BETWEEN);
 	conn->slot->port = conn->slot->dialled_port = 0;
 	conn->slot->host_len = 0;
 	conn->slot->rule_line = 0;

@@ -2,16 +2,16 @@
 #include "proxy/remains.h"
 
 #include <netinet/in.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
-#include "base/cleanup.h"
 #include "base/memory.h"
 #include "proxy/access_log.h"
 #include "proxy/filter.h"
 
 struct remain {
+	uint32_t use; /* enum scoreboard_use */
 	struct scoreboard_slot slot;
 	size_t host_len;
 	char host[HOST_NAME_MAX_LEN + 1];
@@ -28,23 +28,16 @@ static const struct image_rule *find_rule(
 	return rule && rule->line == slot->rule_line ? rule : NULL;
 }
 
-/* Copies what is used, and clears it. */
-static size_t take(struct scoreboard *board, uint32_t n_slots, struct remain *remains)
+/* Copies it, and clears it. The shared memory is read once: what it says may change meanwhile. */
+static bool take(struct scoreboard *board, uint32_t n_slots, uint32_t i, struct remain *ret)
 {
-	size_t n = 0;
-	memory_populate(board->slots, n_slots * sizeof(board->slots[0]));
-	for (uint32_t i = 0; i < n_slots; i++) {
-		struct scoreboard_slot *slot = &board->slots[i];
-		if (!atomic_load(&slot->used))
-			continue;
-		if (remains) {
-			memcpy(&remains[n].slot, slot, sizeof(*slot));
-			remains[n].host_len = scoreboard_copy_host(board, n_slots, i, remains[n].host);
-			atomic_store(&slot->used, 0);
-		}
-		n++;
-	}
-	return n;
+	struct scoreboard_slot *slot = &board->slots[i];
+	ret->use = atomic_exchange(&slot->used, SCOREBOARD_FREE);
+	if (ret->use == SCOREBOARD_FREE)
+		return false;
+	memcpy(&ret->slot, slot, sizeof(*slot));
+	ret->host_len = scoreboard_copy_host(board, n_slots, i, &ret->slot, ret->host);
+	return true;
 }
 
 static int64_t realtime_ms(void)
@@ -69,7 +62,7 @@ static void write_remain(
 		.dialled = dialled ? &slot->dialled : NULL,
 		.rule = find_rule(image, &host, slot),
 		.reason = reason,
-		.passed = dialled,
+		.passed = remain->use == SCOREBOARD_COUNTED,
 		.bytes_up = slot->bytes_up,
 		.bytes_down = slot->bytes_down,
 		.duration_ms = slot->started_ms > 0 && slot->started_ms < now ? now - slot->started_ms : 0,
@@ -77,22 +70,31 @@ static void write_remain(
 	access_log_write(log, &entry);
 }
 
+/* As its worker would have at its end (proxy/ending.c). */
+static void count(struct scoreboard *board, const struct remain *remain, enum reason reason)
+{
+	struct scoreboard_counters *counters = &board->counters;
+	if (remain->use != SCOREBOARD_COUNTED)
+		atomic_fetch_add(&counters->failed, 1);
+	atomic_fetch_add(&counters->bytes_up, remain->slot.bytes_up);
+	atomic_fetch_add(&counters->bytes_down, remain->slot.bytes_down);
+	scoreboard_count(board, reason);
+}
+
 void remains_write(struct scoreboard *board, uint32_t n_slots, const struct image *image, const char *container,
 	enum reason reason, int log_fd)
 {
+	struct access_log *log = NULL;
+	struct remain remain;
 	atomic_store(&board->counters.open, 0);
-	size_t n = take(board, n_slots, NULL);
-	if (n == 0)
-		return;
-	_cleanup_free_ struct remain *remains = calloc(n, sizeof(*remains));
-	if (!remains)
-		return;
-	n = take(board, n_slots, remains);
-
-	struct access_log *log;
-	if (access_log_new(log_fd, container, strlen(container), image, 0, -1, &board->counters, &log, NULL) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		write_remain(log, image, &remains[i], reason);
+	memory_populate(board->slots, n_slots * sizeof(board->slots[0]));
+	for (uint32_t i = 0; i < n_slots; i++) {
+		if (!take(board, n_slots, i, &remain) || remain.use == SCOREBOARD_BETWEEN)
+			continue;
+		count(board, &remain, reason);
+		if (log || access_log_new(log_fd, container, strlen(container), image, 0, -1, &board->counters, &log,
+				   NULL) == 0)
+			write_remain(log, image, &remain, reason);
+	}
 	access_log_free(log);
 }

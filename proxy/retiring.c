@@ -85,7 +85,7 @@ bool retiring_on_worker_end(struct keeper *keeper)
 	struct error err;
 	if (!is_under_way(retiring))
 		return false;
-	builtin_bury(&keeper->builtin, REASON_WORKER_DIED);
+	builtin_bury(&keeper->builtin, REASON_WORKER_DIED, &retiring->past);
 	keeper->builtin = retiring->v[--retiring->n];
 	over(retiring);
 	limit_log(keeper);
@@ -131,8 +131,7 @@ void retiring_on_end(struct keeper *keeper, size_t i)
 	struct builtin *builtin = &keeper->retiring.v[i];
 	if (!handle_ended(&builtin->handle))
 		return;
-	builtin_count(builtin, &keeper->retiring.past);
-	builtin_bury(builtin, REASON_WORKER_DIED);
+	builtin_bury(builtin, REASON_WORKER_DIED, &keeper->retiring.past);
 	/* The one that serves until its successor is ready has died: it will have served. */
 	if (is_under_way(&keeper->retiring) && i == keeper->retiring.n - 1)
 		retiring_on_ready(keeper);
@@ -175,8 +174,8 @@ void retiring_stop(struct keeper *keeper)
 {
 	struct retiring *retiring = &keeper->retiring;
 	for (size_t i = 0; i < retiring->n; i++) {
-		builtin_count(&retiring->v[i], &retiring->past);
 		builtin_stop(&retiring->v[i]);
+		builtin_count(&retiring->v[i], &retiring->past);
 		builtin_forget(&retiring->v[i]);
 	}
 	retiring->n = 0;

@@ -75,7 +75,7 @@ struct scoreboard_slot *scoreboard_take(struct scoreboard *board, uint32_t *firs
 		if (atomic_load_explicit(&slot->used, memory_order_relaxed))
 			continue;
 		memset(slot, 0, sizeof(*slot));
-		atomic_store_explicit(&slot->used, 1, memory_order_release);
+		scoreboard_mark(slot, SCOREBOARD_OPEN);
 		*first = i + 1;
 		return slot;
 	}
@@ -100,13 +100,12 @@ void scoreboard_set_host(struct scoreboard *board, struct scoreboard_slot *slot,
 	slot->host_len = (uint8_t) len;
 }
 
-size_t scoreboard_copy_host(
-	const struct scoreboard *board, uint32_t n_slots, uint32_t i, char ret[HOST_NAME_MAX_LEN + 1])
+size_t scoreboard_copy_host(const struct scoreboard *board, uint32_t n_slots, uint32_t i,
+	const struct scoreboard_slot *slot, char ret[HOST_NAME_MAX_LEN + 1])
 {
-	size_t len = board->slots[i].host_len;
-	len = len <= HOST_NAME_MAX_LEN ? len : HOST_NAME_MAX_LEN;
+	size_t len = slot->host_len <= HOST_NAME_MAX_LEN ? slot->host_len : HOST_NAME_MAX_LEN;
 	size_t near = len < SCOREBOARD_NEAR_MAX ? len : SCOREBOARD_NEAR_MAX;
-	memcpy(ret, board->slots[i].host, near);
+	memcpy(ret, slot->host, near);
 	memcpy(ret + near, (const char *) board + far_offset(n_slots, i), len - near);
 	ret[len] = '\0';
 	return len;
@@ -116,7 +115,7 @@ void scoreboard_release(struct scoreboard *board, struct scoreboard_slot *slot, 
 {
 	if (!slot)
 		return;
-	atomic_store_explicit(&slot->used, 0, memory_order_release);
+	scoreboard_mark(slot, SCOREBOARD_FREE);
 	uint32_t i = (uint32_t) (slot - board->slots);
 	if (i < *first)
 		*first = i;

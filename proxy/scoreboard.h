@@ -15,7 +15,7 @@
 #include "base/host.h"
 #include "proxy/reason.h"
 
-#define SCOREBOARD_VERSION 3u
+#define SCOREBOARD_VERSION 4u
 
 struct scoreboard_counters {
 	_Atomic uint64_t accepted; /* connections, the hook's probes not counted */
@@ -37,10 +37,18 @@ struct scoreboard_counters {
 #define SCOREBOARD_NEAR_MAX 41
 #define SCOREBOARD_FAR_MAX (HOST_NAME_MAX_LEN - SCOREBOARD_NEAR_MAX)
 
+/* What the log and the counters still lack of a connection. */
+enum scoreboard_use {
+	SCOREBOARD_FREE,    /* no connection */
+	SCOREBOARD_OPEN,    /* a line, and a verdict to count */
+	SCOREBOARD_COUNTED, /* a line, of a tunnel that was counted as allowed when it was opened */
+	SCOREBOARD_BETWEEN, /* nothing: it is kept for another request */
+};
+
 /* What the log line of a connection says, kept current while it is open. */
 struct scoreboard_slot {
-	_Atomic uint32_t used;
-	uint16_t port; /* asked for; 0: not known yet */
+	_Atomic uint32_t used; /* enum scoreboard_use */
+	uint16_t port;         /* asked for; 0: not known yet */
 	uint16_t dialled_port;
 	int64_t started_ms; /* CLOCK_REALTIME */
 	uint64_t bytes_up;  /* of a tunnel, updated now and then */
@@ -53,7 +61,7 @@ struct scoreboard_slot {
 
 struct scoreboard {
 	uint32_t version;
-	uint32_t n_slots; /* the image's limits.connections */
+	uint32_t n_slots; /* limits.connections of the image that it was made for, for life */
 	struct scoreboard_counters counters;
 	struct scoreboard_slot slots[]; /* and then char[n_slots][SCOREBOARD_FAR_MAX] */
 };
@@ -82,8 +90,15 @@ struct scoreboard_slot *scoreboard_take(struct scoreboard *board, uint32_t *firs
 /* The name that was asked for, len at most HOST_NAME_MAX_LEN. */
 void scoreboard_set_host(struct scoreboard *board, struct scoreboard_slot *slot, const char *name, size_t len);
 
-/* Copies it. Returns its length, which is within bounds whatever the slot says. */
-size_t scoreboard_copy_host(
-	const struct scoreboard *board, uint32_t n_slots, uint32_t i, char ret[HOST_NAME_MAX_LEN + 1]);
+/* No slot: nothing. */
+static inline void scoreboard_mark(struct scoreboard_slot *slot, enum scoreboard_use use)
+{
+	if (slot)
+		atomic_store_explicit(&slot->used, use, memory_order_release);
+}
+
+/* The name of slot i, of which slot is a copy. Returns its length, which is within bounds whatever that says. */
+size_t scoreboard_copy_host(const struct scoreboard *board, uint32_t n_slots, uint32_t i,
+	const struct scoreboard_slot *slot, char ret[HOST_NAME_MAX_LEN + 1]);
 
 void scoreboard_release(struct scoreboard *board, struct scoreboard_slot *slot, uint32_t *first);

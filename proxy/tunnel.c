@@ -60,6 +60,7 @@ static void open_up(struct conn *conn)
 {
 	conn->relay.flows[RELAY_CLIENT].shut = false;
 	atomic_fetch_add_explicit(&conn->conns->board->counters.allowed, 1, memory_order_relaxed);
+	scoreboard_mark(conn->slot, SCOREBOARD_COUNTED);
 	if (conn->timer.kind == TIMER_HEAD)
 		set_idle_deadline(conn);
 }

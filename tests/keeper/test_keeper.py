@@ -377,8 +377,8 @@ class Death(KeeperTest):
             lines = log.read().splitlines()
         self.assertEqual(len(lines), 1)
         self.assertIn('"reason":"worker-died"', lines[0])
-        self.assertEqual(keeper.status()["open"], 0)
-
+        status = keeper.status()
+        self.assertEqual((status["open"], status["accepted"], status["failed"]), (0, 1, 1))
 
     def test_listener_destroyed(self):
         """By a container with NET_ADMIN, ss(8) -K: no worker could serve it any more."""

@@ -38,7 +38,7 @@ static void expect_host(uint32_t i, char letter, size_t len)
 {
 	char name[HOST_NAME_MAX_LEN + 1], expected[HOST_NAME_MAX_LEN + 1];
 	memset(expected, letter, len);
-	assert_int_equal(scoreboard_copy_host(board, SLOTS, i, name), len);
+	assert_int_equal(scoreboard_copy_host(board, SLOTS, i, &board->slots[i], name), len);
 	assert_memory_equal(name, expected, len);
 	assert_int_equal(name[len], '\0');
 }
@@ -72,7 +72,8 @@ static void test_a_length_that_lies(void **state)
 	char name[HOST_NAME_MAX_LEN + 1];
 	for (uint32_t i = 0; i < SLOTS; i++) {
 		board->slots[i].host_len = UINT8_MAX;
-		assert_int_equal(scoreboard_copy_host(board, SLOTS, i, name), HOST_NAME_MAX_LEN);
+		assert_int_equal(
+			scoreboard_copy_host(board, SLOTS, i, &board->slots[i], name), HOST_NAME_MAX_LEN);
 	}
 }
 
