@@ -9,6 +9,7 @@
 #include "oci/json.h"
 
 #define POLICY_VARIABLE "OCI_EGRESS_POLICY="
+#define POLICY_ANNOTATION "oci-egress.policy"
 
 static void cleanup_config(struct config **config)
 {
@@ -21,6 +22,7 @@ void config_free(struct config *config)
 	if (!config)
 		return;
 	free(config->policy_env);
+	free(config->policy_annotation);
 	free(config->unsafe_annotation);
 	free(config);
 }
@@ -153,6 +155,10 @@ static int read_annotations(const struct json *json, const struct json_key *key,
 	int r = json_check_elements(json, value, JSON_STRING, err);
 	if (r < 0)
 		return r;
+	const struct json_value *policy = json_member(value, POLICY_ANNOTATION);
+	config->policy_annotation = policy ? json_strdup(policy) : NULL;
+	if (policy && !config->policy_annotation)
+		return no_memory(err);
 	for (const struct json_value *v = value->first; v && !config->unsafe_annotation; v = v->next) {
 		_cleanup_free_ char *name = strndup(v->key, v->key_len);
 		if (!name)
@@ -163,7 +169,7 @@ static int read_annotations(const struct json *json, const struct json_key *key,
 	return 0;
 }
 
-int config_parse(const char *file, const char *text, size_t len, struct config **ret, struct error *err)
+int config_read(const struct json *json, struct config **ret, struct error *err)
 {
 	static const struct json_key keys[] = {
 		{ .name = "process", .kind = JSON_OBJECT, .read = read_process, .null_is_absent = true },
@@ -176,18 +182,21 @@ int config_parse(const char *file, const char *text, size_t len, struct config *
 		{ .name = NULL },
 	};
 
-	if (len > CONFIG_SIZE_MAX)
-		return error_say(err, EINVAL, "%s: longer than %u bytes", file, CONFIG_SIZE_MAX);
-	_cleanup_json_ struct json *json = NULL;
-	int r = json_parse(file, text, len, false, &json, err);
-	if (r < 0)
-		return r;
 	_cleanup_config_ struct config *config = calloc(1, sizeof(*config));
 	if (!config)
 		return no_memory(err);
-	r = json_read_object(json, json_root(json), keys, JSON_UNKNOWN_PASSES, config, err);
+	int r = json_read_object(json, json_root(json), keys, JSON_UNKNOWN_PASSES, config, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(config);
 	return 0;
+}
+
+int config_parse(const char *file, const char *text, size_t len, struct config **ret, struct error *err)
+{
+	if (len > CONFIG_SIZE_MAX)
+		return error_say(err, EINVAL, "%s: longer than %u bytes", file, CONFIG_SIZE_MAX);
+	_cleanup_json_ struct json *json = NULL;
+	int r = json_parse(file, text, len, false, &json, err);
+	return r < 0 ? r : config_read(json, ret, err);
 }

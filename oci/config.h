@@ -9,11 +9,14 @@
 
 #define CONFIG_SIZE_MAX (16u << 20)
 
+struct json;
+
 struct config {
 	bool has_network_namespace; /* linux.namespaces lists one, with or without a path */
 	bool has_net_devices;       /* linux.netDevices names some of the host's, which move into the container */
 	bool has_seccomp;           /* linux.seccomp */
 	char *policy_env;           /* the value of OCI_EGRESS_POLICY in process.env, the last one; NULL: none */
+	char *policy_annotation; /* the value of oci-egress.policy in annotations; NULL: none */
 	char *unsafe_annotation; /* the first one that would take the filter away or lets the runtime write files; NULL:
 				    none */
 };
@@ -24,6 +27,9 @@ struct config {
  */
 int config_parse(const char *file, const char *text, size_t len, struct config **ret, struct error *err);
 void config_free(struct config *config);
+
+/* The second half of config_parse(), for who needs the document as well. */
+int config_read(const struct json *json, struct config **ret, struct error *err);
 
 /*
  * Is this annotation one that crun acts on in a way that voids the filter: run.oci.seccomp_bpf_data, run.oci.seccomp.*,

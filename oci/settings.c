@@ -133,6 +133,7 @@ static const struct json_key settings_keys[] = {
 	{ .name = "run", .kind = JSON_STRING, .read = read_path, .offset = offsetof(struct settings, run) },
 	{ .name = "log", .kind = JSON_STRING, .read = read_path, .offset = offsetof(struct settings, log) },
 	{ .name = "state", .kind = JSON_STRING, .read = read_path, .offset = offsetof(struct settings, state) },
+	{ .name = "runtime", .kind = JSON_STRING, .read = read_path, .offset = offsetof(struct settings, runtime) },
 	{ .name = "policy_from_env",
 		.kind = JSON_BOOL,
 		.read = json_read_bool,

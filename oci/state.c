@@ -35,7 +35,7 @@ static bool is_alnum(char c)
 	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-static bool id_valid(const char *id, size_t len)
+bool state_id_valid(const char *id, size_t len)
 {
 	if (len == 0 || len > STATE_ID_MAX || !is_alnum(id[0]))
 		return false;
@@ -54,7 +54,7 @@ static int read_id(const struct json *json, const struct json_key *key, const st
 	(void) key;
 	struct state *state = into;
 	char excerpt[JSON_EXCERPT_MAX];
-	if (!id_valid(value->bytes, value->len))
+	if (!state_id_valid(value->bytes, value->len))
 		return json_complain(json, value, err,
 			"is %s, expected 1 to %d of A-Z a-z 0-9 _ . + -, the first a letter or digit, and no \"..\"",
 			json_excerpt(value, excerpt), STATE_ID_MAX);

@@ -2,6 +2,7 @@
 /* The container's state, as a runtime writes it to a hook's stdin (OCI runtime-spec, runtime.md "State"). */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -30,6 +31,9 @@ struct state {
  */
 int state_parse(const char *text, size_t len, struct state **ret, struct error *err);
 void state_free(struct state *state);
+
+/* Is this a container's id: [A-Za-z0-9][A-Za-z0-9_.+-]*, no "..", at most STATE_ID_MAX bytes? */
+bool state_id_valid(const char *id, size_t len);
 
 /* The annotation's value, or NULL. */
 const char *state_annotation(const struct state *state, const char *key);
