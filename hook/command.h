@@ -8,13 +8,13 @@
 struct command {
 	const char *name;
 	const char *operands;              /* for the help: "[HOST[:PORT]...]" */
-	const char *text;                  /* for the help, one line */
+	const char *text;                  /* for the help, one line; NULL: started by others of ours, not by people */
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
 	const struct option_row *options;
 };
 
 extern const struct command command_hook, command_proxy, command_check, command_compile, command_reload,
-	command_restart, command_status, command_log;
+	command_restart, command_status, command_log, command_doctor, command_canary;
 
 /* Where things are on this host: what the commands that act on it share. NULL: not given on the command line. */
 struct command_places {

@@ -8,14 +8,15 @@
 #include "hook/command.h"
 
 static const struct command *const commands[] = { &command_hook, &command_proxy, &command_check, &command_compile,
-	&command_reload, &command_restart, &command_status, &command_log };
+	&command_reload, &command_restart, &command_status, &command_log, &command_doctor, &command_canary };
 
 static void print_help(FILE *to)
 {
 	(void) fprintf(to,
 		"oci-egress: gives every container one guarded way out\n\nusage: oci-egress COMMAND [OPTION...]\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		(void) fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->text);
+		if (commands[i]->text)
+			(void) fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->text);
 	(void) fprintf(to, "\noci-egress COMMAND --help says more; so do oci-egress(8) and oci-egress-policy(5).\n");
 }
 
@@ -65,7 +66,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (strcmp(argv[1], commands[i]->name) != 0)
 			continue;
-		if (asks_for_help(argc - 1, argv + 1)) {
+		if (commands[i]->text && asks_for_help(argc - 1, argv + 1)) {
 			print_command_help(commands[i]);
 			return 0;
 		}

@@ -21,6 +21,8 @@ static const struct {
 int main(int argc, char **argv)
 {
 	title_take(argv);
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		return puts("oci-egress-keeper " VERSION) < 0;
 	for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
 		if (argc >= 2 && strcmp(argv[1], roles[i].name) == 0)
 			return roles[i].main(argc - 2, argv + 2);
