@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/idmap.h"
+#include "hook/bundle.h"
 #include "hook/choice.h"
 #include "hook/process.h"
 #include "hook/trusted.h"
@@ -31,13 +32,15 @@ static uid_t container_root(pid_t pid)
 
 static int read_config(const struct state *state, struct config **ret, struct error *err)
 {
-	const char *bundle = state->bundle;
-	char path[PATH_MAX];
+	char bundle[PATH_MAX], path[PATH_MAX];
+	int r = bundle_find(state->bundle, bundle, err);
+	if (r < 0)
+		return r;
 	if ((size_t) snprintf(path, sizeof(path), "%s/config.json", bundle) >= sizeof(path))
 		return error_set(err, ENAMETOOLONG, "bundle %.64s...", bundle);
 
 	_cleanup_close_ int dir = -1;
-	int r = trusted_open_dir_of(bundle, container_root(state->pid), &dir, err);
+	r = trusted_open_dir_of(bundle, container_root(state->pid), &dir, err);
 	if (r < 0)
 		return error_wrap(err, "bundle");
 
