@@ -24,5 +24,5 @@ struct json_value;
  * errors of the system.
  * *ret_text, *ret_len: not terminated by NUL, the caller's: free(). Untouched on failure.
  */
-int profile_merge(const struct json *json, const struct json_value *seccomp, char **ret_text, size_t *ret_len,
-	struct error *err);
+int profile_merge(
+	const struct json *json, const struct json_value *seccomp, char **ret_text, size_t *ret_len, struct error *err);

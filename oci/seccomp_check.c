@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "oci/bpf.h"
 #include "oci/seccomp_abi.h"
+#include "oci/seccomp_probe.h"
 
 #define ABI_X32_BIT 0x40000000
 
@@ -96,40 +97,43 @@ static const struct probe {
 	{ "family -1", UINT32_MAX, SOCK_STREAM, 0, REFUSED },
 };
 
-static int probe(const struct sock_fprog *filter, const char *abi, const char *name, const struct seccomp_data *data,
-	enum verdict want, struct error *err)
+struct prober {
+	int (*visit)(const struct seccomp_probe *probe, void *ctx, struct error *err);
+	void *ctx;
+	struct error *err;
+};
+
+static int probe(const struct prober *p, const struct abi *abi, const char *name, const struct seccomp_data *data,
+	enum verdict want)
 {
-	uint32_t got = bpf_run(filter, data);
-	if (got == (uint32_t) want)
-		return 0;
-	return error_say(err, EBADMSG, "seccomp filter, %s %s (system call %d): 0x%x, expected 0x%x", abi, name,
-		data->nr, got, (uint32_t) want);
+	struct seccomp_probe probe = { abi, name, *data, (uint32_t) want };
+	return p->visit(&probe, p->ctx, p->err);
 }
 
-static int check_sockets(const struct sock_fprog *filter, const struct abi *abi, struct error *err)
+static int check_sockets(const struct prober *p, const struct abi *abi)
 {
 	struct seccomp_data data = { .nr = abi->socket, .arch = abi->audit_arch };
 	for (size_t i = 0; i < ARRAY_SIZE(socket_probes); i++) {
-		const struct probe *p = &socket_probes[i];
-		data.args[0] = p->family;
-		data.args[1] = p->type;
-		data.args[2] = p->protocol;
-		int r = probe(filter, abi->name, p->name, &data, p->want, err);
-		if (r < 0)
+		const struct probe *row = &socket_probes[i];
+		data.args[0] = row->family;
+		data.args[1] = row->type;
+		data.args[2] = row->protocol;
+		int r = probe(p, abi, row->name, &data, row->want);
+		if (r != 0)
 			return r;
 	}
 	return 0;
 }
 
-static int check_pairs(const struct sock_fprog *filter, const struct abi *abi, struct error *err)
+static int check_pairs(const struct prober *p, const struct abi *abi)
 {
 	static const uint64_t families[] = { 0, AF_INET, AF_INET6, AF_NETLINK, 30, HIGH | AF_INET, UINT32_MAX };
 	struct seccomp_data data = { .nr = abi->socketpair, .arch = abi->audit_arch, .args = { AF_UNIX, SOCK_STREAM } };
 
-	int r = probe(filter, abi->name, "unix socketpair", &data, ALLOWED, err);
+	int r = probe(p, abi, "unix socketpair", &data, ALLOWED);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++) {
 		data.args[0] = families[i];
-		r = probe(filter, abi->name, "socketpair", &data, REFUSED, err);
+		r = probe(p, abi, "socketpair", &data, REFUSED);
 	}
 	return r;
 }
@@ -145,20 +149,19 @@ static bool abi_is_missing(const struct abi *abi, int nr)
 }
 
 /* All numbers that there are, and some. */
-static int check_numbers(const struct sock_fprog *filter, const struct abi *abi, struct error *err)
+static int check_numbers(const struct prober *p, const struct abi *abi)
 {
 	struct seccomp_data data = { .arch = abi->audit_arch, .args = { 1, 2, 3, 4, 5, 6 } };
 	int r = 0;
 	for (data.nr = 0; r == 0 && data.nr < 1024; data.nr++) {
 		if (!abi_is_special(abi, data.nr))
-			r = probe(filter, abi->name, "system call", &data,
-				abi_is_missing(abi, data.nr) ? MISSING : ALLOWED, err);
+			r = probe(p, abi, "system call", &data, abi_is_missing(abi, data.nr) ? MISSING : ALLOWED);
 	}
 	return r;
 }
 
 /* The numbers of x32, and an architecture that this machine cannot have. */
-static int check_foreign(const struct sock_fprog *filter, struct error *err)
+static int check_foreign(const struct prober *p)
 {
 	static const int numbers[] = { 0, 1, 41, 53, 59, 425, 512, 545 };
 	int r = 0;
@@ -166,15 +169,39 @@ static int check_foreign(const struct sock_fprog *filter, struct error *err)
 		struct seccomp_data data = {
 			.nr = numbers[i], .arch = SECCOMP_UNKNOWN_ARCH, .args = { AF_UNIX, SOCK_STREAM }
 		};
-		r = probe(filter, "unknown architecture", "system call", &data, MISSING, err);
+		r = probe(p, NULL, "unknown architecture", &data, MISSING);
 #if defined(SECCOMP_FOR_x86_64)
 		data.arch = AUDIT_ARCH_X86_64;
 		data.nr |= ABI_X32_BIT;
 		if (r == 0)
-			r = probe(filter, "x32", "system call", &data, MISSING, err);
+			r = probe(p, NULL, "x32", &data, MISSING);
 #endif
 	}
 	return r;
+}
+
+int seccomp_probe_all(
+	int (*visit)(const struct seccomp_probe *probe, void *ctx, struct error *err), void *ctx, struct error *err)
+{
+	struct prober p = { visit, ctx, err };
+	int r = check_foreign(&p);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(seccomp_abis); i++) {
+		r = check_sockets(&p, &seccomp_abis[i]);
+		if (r == 0)
+			r = check_pairs(&p, &seccomp_abis[i]);
+		if (r == 0)
+			r = check_numbers(&p, &seccomp_abis[i]);
+	}
+	return r;
+}
+
+static int compare(const struct seccomp_probe *probe, void *ctx, struct error *err)
+{
+	uint32_t got = bpf_run(ctx, &probe->data);
+	if (got == probe->want)
+		return 0;
+	return error_say(err, EBADMSG, "seccomp filter, %s %s (system call %d): 0x%x, expected 0x%x",
+		probe->abi ? probe->abi->name : "foreign", probe->name, probe->data.nr, got, probe->want);
 }
 
 int seccomp_filter_check(const struct sock_fprog *filter, struct error *err)
@@ -184,14 +211,6 @@ int seccomp_filter_check(const struct sock_fprog *filter, struct error *err)
 			err->code = -EBADMSG;
 		return -EBADMSG;
 	}
-
-	int r = check_foreign(filter, err);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(seccomp_abis); i++) {
-		r = check_sockets(filter, &seccomp_abis[i], err);
-		if (r == 0)
-			r = check_pairs(filter, &seccomp_abis[i], err);
-		if (r == 0)
-			r = check_numbers(filter, &seccomp_abis[i], err);
-	}
-	return r;
+	struct sock_fprog program = *filter;
+	return seccomp_probe_all(compare, &program, err);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Prints the filter as C source, for seccomp.c: run when that is built, on the machine that builds, since making it
- * takes longer than half of a hook's other work. The one file that calls libseccomp. The allow-list is said as denials,
- * since all other system calls stay as the runtime's own profile has them. Each denial compares with ==, > or under a
- * mask: never with !=, which the 64-bit comparisons of libseccomp 2.5 get wrong when high bits are set that the kernel
- * ignores. Each ABI has a database of its own, merged at the end: rules for several ABIs at once make libseccomp 2.5.4
- * lose the load of the number.
+ * takes longer than half of a hook's other work. The allow-list is said as denials, since all other system calls stay
+ * as the runtime's own profile has them. Each denial compares with ==, > or under a mask: never with !=, which the
+ * 64-bit comparisons of libseccomp 2.5 get wrong when high bits are set that the kernel ignores. Each ABI has a
+ * database of its own, merged at the end: rules for several ABIs at once make libseccomp 2.5.4 lose the load of the
+ * number.
  */
 #include <assert.h>
 #include <errno.h>
@@ -14,14 +14,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "oci/seccomp.h"
 #include "oci/seccomp_abi.h"
+#include "oci/seccomp_export.h"
 
 #define DENY SCMP_ACT_ERRNO(EPERM)
 #define ABSENT SCMP_ACT_ERRNO(ENOSYS)
@@ -147,38 +145,12 @@ static int filter_make_all(scmp_filter_ctx *ret, struct error *err)
 	return 0;
 }
 
-/* libseccomp exports to a descriptor and nowhere else. */
-static int filter_export(scmp_filter_ctx ctx, struct sock_fprog *ret, struct error *err)
-{
-	_cleanup_close_ int fd = memfd_create("seccomp", MFD_CLOEXEC);
-	if (fd < 0)
-		return error_set(err, errno, "memfd_create");
-	int r = seccomp_export_bpf(ctx, fd);
-	if (r < 0)
-		return error_set(err, -r, "seccomp_export_bpf");
-
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return error_set(err, errno, "exported seccomp filter");
-	size_t size = (size_t) st.st_size, n = size / sizeof(struct sock_filter);
-	if (n == 0 || n > BPF_MAXINSNS || size % sizeof(struct sock_filter))
-		return error_say(err, EBADMSG, "exported seccomp filter has %zu bytes", size);
-
-	_cleanup_free_ struct sock_filter *filter = malloc(size);
-	if (!filter)
-		return error_set(err, ENOMEM, "exported seccomp filter");
-	if (pread(fd, filter, size, 0) != (ssize_t) size)
-		return error_say(err, EIO, "exported seccomp filter: short read");
-	*ret = (struct sock_fprog){ .len = (unsigned short) n, .filter = TAKE_PTR(filter) };
-	return 0;
-}
-
 static int generate(struct sock_fprog *ret, struct error *err)
 {
 	__attribute__((cleanup(cleanup_filter))) scmp_filter_ctx ctx = NULL;
 	int r = filter_make_all(&ctx, err);
 	if (r == 0)
-		r = filter_export(ctx, ret, err);
+		r = seccomp_export(ctx, ret, err);
 	return r < 0 ? r : seccomp_filter_check(ret, err);
 }
 
