@@ -143,7 +143,7 @@ struct image_limits {
 	uint32_t connections_per_second; /* accepted; 0: as many as come */
 	uint32_t head_bytes;             /* of a request: its line and fields */
 	uint32_t response_head_bytes;    /* of an origin's response: its status line and fields */
-	uint32_t trailer_bytes;          /* of chunked content: one chunk's size line, and the trailer section */
+	uint32_t trailer_bytes;          /* of chunked content: a size line, all extensions, the trailer section */
 	uint32_t head_timeout_ms;        /* from accept to the end of the head or of the SOCKS handshake, absolute */
 	uint32_t resolve_timeout_ms;     /* one name, all servers and tries */
 	uint32_t connect_timeout_ms;     /* to the origin, all addresses */

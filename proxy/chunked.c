@@ -159,6 +159,14 @@ static void take_data(struct chunked *chunked, char *bytes, size_t len, size_t *
 		(void) go(chunked, IN_DATA_CR);
 }
 
+/* For one byte more of what is not content. */
+static bool has_room(struct chunked *chunked, size_t line_max)
+{
+	if (chunked->state == IN_EXTENSION && chunked->extensions++ == line_max)
+		return bad(chunked, "There are too many chunk extensions.");
+	return chunked->line++ < line_max || bad(chunked, "A chunk's size line, or the trailer section, is too long.");
+}
+
 enum parse_result chunked_decode(
 	struct chunked *chunked, char *bytes, size_t len, size_t line_max, size_t *ret_used, size_t *ret_content)
 {
@@ -169,9 +177,7 @@ enum parse_result chunked_decode(
 			take_data(chunked, bytes, len, &at, &content);
 			continue;
 		}
-		fine = chunked->line++ < line_max
-			       ? step(chunked, bytes[at])
-			       : bad(chunked, "A chunk's size line, or the trailer section, is too long.");
+		fine = has_room(chunked, line_max) && step(chunked, bytes[at]);
 		at += fine;
 	}
 	*ret_used = at;

@@ -14,17 +14,18 @@
 
 /* In progress; all zero to begin with. */
 struct chunked {
-	uint64_t left;  /* of the current chunk's data */
-	uint32_t line;  /* bytes of the current size line, or of the trailer section so far */
-	uint8_t digits; /* of the current size */
+	uint64_t left;       /* of the current chunk's data */
+	uint32_t line;       /* bytes of the current size line, or of the trailer section so far */
+	uint32_t extensions; /* bytes of all of them so far */
+	uint8_t digits;      /* of the current size */
 	uint8_t state;
 	const char *problem; /* with PARSE_BAD: a constant sentence */
 };
 
 /*
  * Takes the next len bytes: the *ret_content bytes of content in them are moved to their front, in order. line_max is
- * the most that a size line or the trailer section may have. *ret_used is len but for PARSE_DONE, where what is behind
- * the content is not its, and PARSE_BAD.
+ * the most that a size line, the trailer section, or all chunk extensions together (RFC 9112 section 7.1.1) may have.
+ * *ret_used is len but for PARSE_DONE, where what is behind the content is not its, and PARSE_BAD.
  */
 enum parse_result chunked_decode(
 	struct chunked *chunked, char *bytes, size_t len, size_t line_max, size_t *ret_used, size_t *ret_content);

@@ -88,6 +88,21 @@ static void test_good(void **state)
 	}
 }
 
+/* No line is too long, but all extensions together have as many bytes as they may have, CRs among them. */
+static void test_extensions_together(void **state)
+{
+	(void) state;
+	char text[256] = "";
+	for (size_t n = LINE_BYTES_MAX; n > 1; n -= 7)
+		strcat(text, "1;234567\r\nx\r\n");
+	strcat(text, "1;2");
+	size_t len = strlen(text);
+	assert_int_equal(check(text, len).result, PARSE_MORE);
+	text[len] = '3';
+	assert_int_equal(check(text, len + 1).result, PARSE_BAD);
+	assert_int_equal(check(text, len + 1).used, len);
+}
+
 /* The last byte makes it BAD. */
 static void test_bad(void **state)
 {
@@ -186,6 +201,7 @@ int main(void)
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_extensions_together),
 		cmocka_unit_test(test_wrap),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
