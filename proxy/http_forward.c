@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define HTTP_PORT 80
-
 static void add_span(struct text *text, const char *buf, struct http_span span)
 {
 	text_add_bytes(text, buf + span.offset, span.len);

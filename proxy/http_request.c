@@ -6,7 +6,6 @@
 
 #include "base/cleanup.h"
 
-#define HTTP_PORT 80
 #define MAX_FORWARDS_DIGITS 9
 
 static bool begins_with(const char *buf, struct http_span span, const char *text)
@@ -178,7 +177,8 @@ static void read_method(const struct http_head *head, const char *buf, struct ht
 static void settle(const struct http_head *head, const char *buf, const struct asked *asked, struct http_request *ret)
 {
 	ret->keeps = head->minor > 0 && !ret->hop.close;
-	ret->expects = ret->expects && head->minor > 0 && ret->framing != HTTP_NO_CONTENT;
+	/* there is nothing to wait with where no content follows, RFC 9110 section 10.1.1 */
+	ret->expects = ret->expects && head->minor > 0 && (ret->framing == HTTP_CHUNKED || ret->length > 0);
 	ret->websocket = asked->upgrades == 1 && asked->websocket && ret->hop.upgrade && head->minor > 0 &&
 			 ret->framing == HTTP_NO_CONTENT && http_span_is(buf, head->method, "GET");
 }

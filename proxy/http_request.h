@@ -9,6 +9,9 @@
 #include "proxy/http_framing.h"
 #include "proxy/http_hop.h"
 
+/* Of an http:// URL that names none. */
+#define HTTP_PORT 80
+
 /* What we are called in Via (RFC 9110 section 7.6.3). */
 #define HTTP_PSEUDONYM "oci-egress"
 
