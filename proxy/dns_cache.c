@@ -96,6 +96,8 @@ static int64_t lifetime_s(const struct dns_answer *answer)
 		if (!answer->has_ttl)
 			return DNS_CACHE_UNTOLD_S;
 		return answer->ttl_s < most ? answer->ttl_s : most;
+	case DNS_UNASKED:
+		return 0; /* nothing was learnt */
 	default:
 		return DNS_CACHE_FAILURE_S;
 	}

@@ -30,9 +30,10 @@ enum dns_type {
 /* What is worse is greater. */
 enum dns_verdict {
 	DNS_ADDRESSES,
-	DNS_NONE,   /* there is no such name, or it has no address of this type */
-	DNS_SILENT, /* nobody answered: not a parser's verdict */
-	DNS_FAILED, /* the server failed or refused, or what it sent is no answer to the question */
+	DNS_NONE,    /* there is no such name, or it has no address of this type */
+	DNS_SILENT,  /* nobody answered: not a parser's verdict */
+	DNS_FAILED,  /* the server failed or refused, or what it sent is no answer to the question */
+	DNS_UNASKED, /* this machine lacks what it takes to ask: not a parser's verdict */
 };
 
 struct dns_answer {

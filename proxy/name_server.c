@@ -148,7 +148,15 @@ int64_t name_server_heard_ms(const struct name_server *server)
 static void tell(struct name_server *server, struct asked *asked, const uint8_t *bytes, size_t len, int64_t now_ms)
 {
 	if (asked->answered)
-		asked->answered(asked->arg, bytes, len, now_ms);
+		asked->answered(asked->arg, bytes, len, 0, now_ms);
+	drop(server, asked);
+}
+
+/* error 0: nothing that was of this machine's making. */
+static void tell_failure(struct name_server *server, struct asked *asked, int error, int64_t now_ms)
+{
+	if (asked->answered)
+		asked->answered(asked->arg, NULL, 0, error, now_ms);
 	drop(server, asked);
 }
 
@@ -273,8 +281,10 @@ struct asked *name_server_ask(struct name_server *server, const uint8_t *query, 
 	struct asked *asked = server->n_asked < NAME_SERVER_ASKED_MAX && len <= DNS_QUERY_MAX
 				      ? malloc(sizeof(*asked) + 2 + len)
 				      : NULL;
-	if (!asked)
+	if (!asked) {
+		errno = ENOMEM;
 		return NULL;
+	}
 	*asked = (struct asked){ .answered = answered,
 		.arg = arg,
 		.due_ms = now_ms + NAME_SERVER_WAIT_MS,
@@ -300,13 +310,13 @@ void name_server_forget(struct asked *asked)
 /* -- answers -- */
 
 /* Those that are asked at this port, or where it is NULL over TCP, get nothing. */
-static void fail(struct name_server *server, const struct port *port, int64_t now_ms)
+static void fail(struct name_server *server, const struct port *port, int error, int64_t now_ms)
 {
 	struct asked *asked = TAILQ_FIRST(&server->all_asked);
 	while (asked) {
 		struct asked *next = TAILQ_NEXT(asked, entry);
 		if (port ? asked->port == port : asked->how != BY_UDP)
-			tell(server, asked, NULL, 0, now_ms);
+			tell_failure(server, asked, error, now_ms);
 		asked = next;
 	}
 }
@@ -324,7 +334,7 @@ static void ask_by_tcp(struct name_server *server, struct asked *asked, int64_t 
 	if (server->tcp >= 0)
 		(void) watch(server, EPOLL_CTL_MOD, server->tcp, EPOLLIN | EPOLLOUT);
 	else if (!open_tcp(server))
-		tell(server, asked, NULL, 0, now_ms);
+		tell_failure(server, asked, errno, now_ms);
 }
 
 /* port NULL: over TCP. */
@@ -357,7 +367,7 @@ static void read_udp(struct name_server *server, struct port *port, int64_t now_
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (n < 0)
-			fail(server, port, now_ms); /* ECONNREFUSED: nobody listens there */
+			fail(server, port, 0, now_ms); /* ECONNREFUSED: nobody listens there */
 		else
 			take_message(server, bytes, (size_t) n, port, now_ms);
 	}
@@ -376,8 +386,10 @@ static void lose_tcp(struct name_server *server, int64_t now_ms)
 	TAILQ_FOREACH(asked, &server->all_asked, entry)
 	if (asked->how == BY_TCP)
 		asked->how = TO_BE_SENT;
-	if (!was_answered || !open_tcp(server))
-		fail(server, NULL, now_ms);
+	if (!was_answered)
+		fail(server, NULL, 0, now_ms);
+	else if (!open_tcp(server))
+		fail(server, NULL, errno, now_ms);
 }
 
 static struct asked *next_to_send(struct name_server *server)
@@ -460,10 +472,10 @@ static void expire(struct name_server *server, int64_t now_ms)
 	struct asked *first;
 	while ((first = TAILQ_FIRST(&server->all_asked)) && first->due_ms <= now_ms) {
 		if (first->how == BY_UDP) {
-			tell(server, first, NULL, 0, now_ms);
+			tell_failure(server, first, 0, now_ms);
 		} else {
 			close_tcp(server);
-			fail(server, NULL, now_ms);
+			fail(server, NULL, 0, now_ms);
 		}
 	}
 }

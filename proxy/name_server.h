@@ -23,8 +23,11 @@ struct epoll_event;
 struct name_server;
 struct asked;
 
-/* Called once, from within name_server_process(). bytes NULL: the server cannot be reached, or said nothing. */
-typedef void name_server_answered(void *arg, const uint8_t *bytes, size_t len, int64_t now_ms);
+/*
+ * Called once, from within name_server_process(). bytes NULL: the server cannot be reached, or said nothing; or, with
+ * error an errno, it could not be asked.
+ */
+typedef void name_server_answered(void *arg, const uint8_t *bytes, size_t len, int error, int64_t now_ms);
 
 /* Its sockets are watched by epoll, with tag in the upper half of data.u64. NULL: no memory. */
 struct name_server *name_server_new(const struct resolvconf_server *where, int epoll, uint32_t tag);
@@ -32,7 +35,7 @@ struct name_server *name_server_new(const struct resolvconf_server *where, int e
 /* answered is not called any more. */
 void name_server_free(struct name_server *server);
 
-/* Asks query (proxy/dns_message.h). NULL: it could not be sent. */
+/* Asks query (proxy/dns_message.h). NULL and errno: it could not be sent. */
 struct asked *name_server_ask(struct name_server *server, const uint8_t *query, size_t len, int64_t now_ms,
 	name_server_answered *answered, void *arg);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/query.h"
 
+#include <errno.h>
 #include <string.h>
 
 static uint8_t bit(uint8_t server)
@@ -93,7 +94,14 @@ static size_t write_query(const struct query *query, uint8_t server, uint8_t buf
 	return dns_write_query(query->name, query->type, query->ids[server], buf);
 }
 
-static void on_answer(void *arg, const uint8_t *bytes, size_t len, int64_t now_ms)
+/* Descriptors, memory or ports; of the latter connect(2) of a datagram socket says EAGAIN. */
+static bool is_lack(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS || error == EAGAIN ||
+	       error == EADDRNOTAVAIL;
+}
+
+static void on_answer(void *arg, const uint8_t *bytes, size_t len, int error, int64_t now_ms)
 {
 	struct query_try *try = arg;
 	struct query *query = try->query;
@@ -102,6 +110,8 @@ static void on_answer(void *arg, const uint8_t *bytes, size_t len, int64_t now_m
 	if (bytes) {
 		uint8_t question[DNS_QUERY_MAX];
 		dns_parse_answer(bytes, len, question, write_query(query, try->server, question), &answer);
+	} else if (is_lack(error)) {
+		query->lacks = true;
 	} else {
 		servers_blame(query->servers, try->server, try->sent_ms, now_ms);
 	}
@@ -119,8 +129,10 @@ static bool send_try(struct query *query, uint8_t server, int64_t now_ms)
 	*try = (struct query_try){ .query = query, .sent_ms = now_ms, .server = server };
 	if (len > 0)
 		try->asked = servers_ask(query->servers, server, question, len, now_ms, on_answer, try);
-	if (!try->asked)
+	if (!try->asked) {
+		query->lacks |= len > 0 && is_lack(errno);
 		return false;
+	}
 	query->n_tries++;
 	return true;
 }
@@ -184,7 +196,7 @@ bool query_run(struct query *query, int64_t now_ms)
 	if (now_ms >= query->next_ms && passed_ms < QUERY_MS)
 		ask_next(query, now_ms);
 	if (query->failed == all_servers(query))
-		end_without(query, DNS_FAILED);
+		end_without(query, query->lacks ? DNS_UNASKED : DNS_FAILED);
 	else if (passed_ms >= QUERY_MS)
 		end_without(query, DNS_SILENT);
 	return query->has_ended;

@@ -44,6 +44,7 @@ struct query {
 	int64_t next_ms; /* the next server is asked */
 	bool has_ended;  /* with answer */
 	bool has_none;   /* by none_from, a later server: it is in answer */
+	bool lacks;      /* a server could not be asked for want of what this machine has none left of */
 	uint8_t none_from;
 	uint8_t asked, failed; /* sets of servers: those of this round, those that are of no use */
 	uint8_t round, n_tries;

@@ -199,6 +199,8 @@ static size_t copy_addresses(const struct dns_answer answers[2], struct address 
 static enum reason reason_of(const struct dns_answer answers[2])
 {
 	switch (answers[0].verdict > answers[1].verdict ? answers[0].verdict : answers[1].verdict) {
+	case DNS_UNASKED:
+		return REASON_LIMIT_RESOURCES;
 	case DNS_FAILED:
 		return REASON_RESOLVE_ERROR;
 	case DNS_SILENT:

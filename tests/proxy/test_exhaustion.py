@@ -93,20 +93,23 @@ class Exhaustion(Case):
         for sock in pair:
             sock.close()
 
-    def test_no_descriptor_for_the_way_out(self):
-        pair = self.tunnel()
-        pid = self.worker.process.pid
-        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
+    def refused(self, target):
         client = self.connect()
         until(lambda: self.has_accepted(client), 'accepted')
-        self.limit(resource.RLIMIT_NOFILE, self.lowest_free())
-        client.sendall(connect_request(f'{SERVED}:{self.origin.port}'))  # no name: the look-up needs one too
+        before = self.limit(resource.RLIMIT_NOFILE, self.lowest_free())[0]
+        client.sendall(connect_request(target))
         status, head = read_head(client)
         self.assertEqual(status, 503, head)
         self.assertIn(b'details="limit-resources"', head)
         client.close()
-        self.lives(*pair)
         self.limit(resource.RLIMIT_NOFILE, before)
+
+    def test_no_descriptor_for_the_way_out(self):
+        pair = self.tunnel()
+        self.refused(f'{SERVED}:{self.origin.port}')
+        self.lives(*pair)
+        self.refused(self.target)  # to ask a name server with
+        self.lives(*pair)
         again = self.tunnel()
         for sock in (*pair, *again):
             sock.close()
