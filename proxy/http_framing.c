@@ -34,6 +34,7 @@ const char *http_framing_read(const struct http_head *head, const char *buf, str
 		} else if (http_span_is_nocase(buf, field->name, "Transfer-Encoding")) {
 			if (ret->chunked)
 				return "There is more than one Transfer-Encoding.";
+			/* where another coding ends nobody can tell, so it is 400, not 501: RFC 9112 section 6.3 */
 			if (!http_span_is_nocase(buf, field->value, "chunked"))
 				return "Transfer-Encoding is not chunked alone.";
 			ret->chunked = true;

@@ -49,6 +49,7 @@ bool http_hop_holds(const struct http_hop *hop, const char *buf, struct http_spa
 {
 	static const char *const always[] = { "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding",
 		"Upgrade", "HTTP2-Settings" };
+	/* a sender must not name these (RFC 9110 section 7.6.1), and who does must not make us drop them */
 	static const char *const never[] = { "Host", "Content-Length", "Via", "Max-Forwards" };
 	const char *at = buf + name.offset;
 

@@ -13,6 +13,7 @@
 /* What nearly every hello fits into, so that a tunnel of anything else is not copied by the page for a look. */
 #define FIRST_LOOK 2048
 
+/* To a name a hello must name it: without one the server chooses, and whom it serves then nobody has asked for. */
 static bool is_for(const struct client_hello *hello, const struct host *host)
 {
 	struct host named;
