@@ -129,7 +129,6 @@ static void forward_ended(struct conn *conn)
 static void forward_upgraded(struct conn *conn)
 {
 	leave_queues(conn);
-	conn_free_exchange(conn);
 	conn->quiet[RELAY_CLIENT] = conn->quiet[RELAY_ORIGIN] = false;
 	tunnel_start(conn, NULL, 0);
 }

@@ -34,6 +34,7 @@
 /* What a target did not take of a copied piece. */
 struct relay_parked {
 	uint32_t at;
+	uint32_t own; /* of these, in front: the caller's, not the source's */
 	char bytes[];
 };
 
@@ -134,6 +135,15 @@ static enum step target_is_full(struct relay *relay, enum relay_end from)
 	return STEP_WAITS;
 }
 
+static void unpark(struct relay_flow *flow, uint32_t n)
+{
+	struct relay_parked *parked = flow->parked;
+	uint32_t own = n < parked->own ? n : parked->own;
+	parked->at += n;
+	parked->own -= own;
+	flow->bytes -= own;
+}
+
 /* What is held goes on. */
 static enum step flow_drain(struct relay *relay, enum relay_end from, struct pipes *pipes)
 {
@@ -153,7 +163,7 @@ static enum step flow_drain(struct relay *relay, enum relay_end from, struct pip
 	flow->held -= (uint32_t) n;
 	flow->bytes += (uint64_t) n;
 	if (parked)
-		parked->at += (uint32_t) n;
+		unpark(flow, (uint32_t) n);
 	if (flow->held > 0)
 		return STEP_MOVED;
 	free(parked);
@@ -178,10 +188,26 @@ static enum step flow_park(struct relay *relay, enum relay_end from, const char 
 	flow->parked = malloc(sizeof(*flow->parked) + len);
 	if (!flow->parked)
 		return source_failed(relay, from); /* the bytes are lost, so the tunnel is */
-	flow->parked->at = 0;
+	flow->parked->at = flow->parked->own = 0;
 	memcpy(flow->parked->bytes, bytes, len);
 	flow->held = (uint32_t) len;
 	return target_is_full(relay, from);
+}
+
+bool relay_say(struct relay *relay, enum relay_end to, const char *bytes, size_t len)
+{
+	struct relay_flow *flow = &relay->flows[other(to)];
+	ssize_t sent = send(relay->sockets[to].fd, bytes, len, MSG_NOSIGNAL);
+	if (sent < 0 && errno != EAGAIN)
+		return false;
+	size_t taken = sent > 0 ? (size_t) sent : 0;
+	if (taken == len)
+		return true;
+	(void) flow_park(relay, other(to), bytes + taken, len - taken);
+	if (!flow->parked)
+		return false;
+	flow->parked->own = flow->held;
+	return true;
 }
 
 static enum step flow_copy(struct relay *relay, enum relay_end from, size_t most)

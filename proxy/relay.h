@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proxy/pipes.h"
@@ -58,6 +59,12 @@ void relay_init(struct relay *relay, int client, int origin);
 
 /* Nothing has come from this end that was not read before the tunnel; events will tell of all that does. */
 void relay_expect(struct relay *relay, enum relay_end end);
+
+/*
+ * Before anything else: bytes of the caller's own to an end, in front of all that comes from the other. What its socket
+ * does not take now waits for room, and none of it is counted. False: the socket is dead, or there is no memory.
+ */
+bool relay_say(struct relay *relay, enum relay_end to, const char *bytes, size_t len);
 
 /* Notes what epoll_wait(2) has reported of an end; relay_run() then makes use of it. */
 void relay_note(struct relay *relay, enum relay_end end, uint32_t events);

@@ -8,6 +8,7 @@
 
 #include "proxy/conn_parts.h"
 #include "proxy/ending.h"
+#include "proxy/exchange.h"
 #include "proxy/keepalive.h"
 #include "proxy/scoreboard.h"
 #include "proxy/throttle.h"
@@ -103,19 +104,30 @@ void tunnel_event(struct conn *conn, enum relay_end end, uint32_t events)
 	tunnel_run(conn);
 }
 
-/* What the client sent behind its request is still in its socket, and goes first. */
+/* Where it begins with an exchange, what that has passed on is a part of it. */
+static void take_over_exchange(struct conn *conn)
+{
+	for (int i = 0; conn->exchange && i < RELAY_ENDS; i++)
+		conn->relay.flows[i].bytes = conn->exchange->flows[i].bytes;
+	conn_free_exchange(conn);
+}
+
+/*
+ * What the client sent behind its request is still in its socket, and goes first. The answer may have to queue up
+ * behind a response that the client has not read yet.
+ */
 void tunnel_start(struct conn *conn, const char *answer, size_t len)
 {
-	/* nothing was sent before: the queue has room for all of it, or the socket is dead */
-	if (len > 0 && send(conn->client.fd, answer, len, MSG_NOSIGNAL) != (ssize_t) len) {
+	relay_init(&conn->relay, conn->client.fd, conn->origin.fd);
+	if (len > 0 && !relay_say(&conn->relay, RELAY_CLIENT, answer, len)) {
 		ending_abort(conn, REASON_CLIENT_CLOSED);
 		return;
 	}
+	take_over_exchange(conn);
 	conn->was_tunnel = true;
 	conn->state = TUNNEL;
 	conn->active_ms = conn->conns->now_ms;
 	set_idle_deadline(conn);
-	relay_init(&conn->relay, conn->client.fd, conn->origin.fd);
 	for (int i = 0; i < RELAY_ENDS; i++)
 		if (conn->quiet[i])
 			relay_expect(&conn->relay, (enum relay_end) i);

@@ -720,7 +720,7 @@ class WebSocket(Case):
             server.close()
             self.assertEqual(read_all(client), b'')
         line = self.worker.line()
-        self.assertEqual((line['via'], line['verdict'], line['bytes_up']), ('http', 'allowed', 18))
+        self.assertEqual((line['via'], line['verdict'], line['bytes_up']), ('http', 'allowed', len(request) + 18))
 
     def test_not_granted(self):
         self.start()
