@@ -114,6 +114,11 @@ bool conn_watch(struct conn *conn, struct source *source, int fd)
 	return epoll_ctl(conn->conns->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+bool conn_client_is_quiet(const struct conn *conn)
+{
+	return !conn->reading->more && !conn->client_odd;
+}
+
 void conn_run(struct conn *conn)
 {
 	if (conn->state == HEAD)
@@ -135,9 +140,10 @@ static void client_event(struct conn *conn, uint32_t events)
 {
 	/* while nothing is read a client that only half-closed may still want its answer */
 	bool gone = events & (EPOLLHUP | EPOLLERR);
+	conn->client_ended |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+	conn->client_odd |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0;
 	if (conn->state == HEAD || conn->state == HANDSHAKE) {
 		conn->state == HEAD ? request_run(conn) : handshake_run(conn);
-		hear(conn, RELAY_CLIENT, events & ~(uint32_t) EPOLLIN);
 		if (conn->state == HANDSHAKE && (events & EPOLLRDHUP))
 			handshake_ended(conn);
 		if (!gone)

@@ -64,6 +64,8 @@ struct conn {
 	bool settled;           /* logged and counted */
 	bool waits[RELAY_ENDS]; /* for bytes that it may take, proxy/throttle.h */
 	bool quiet[RELAY_ENDS]; /* nothing has come that was not read: an event tells of what does */
+	bool client_ended;      /* it has sent its last byte */
+	bool client_odd;        /* an event told of more than bytes: a short read does not mean that all was read */
 	bool kept_alive;        /* proxy/keepalive.h */
 	bool greeted;           /* HANDSHAKE: the greeting was answered */
 
@@ -103,6 +105,8 @@ void conn_stamp(struct conn *conn);
 bool conn_set_target(struct conn *conn, const struct host *host, uint16_t port);
 /* Runs again when others have had their turn. */
 void conn_enter_ready(struct conn *conn);
+/* What the client sent with the request that was read, and after it, will be an event. */
+bool conn_client_is_quiet(const struct conn *conn);
 /* Its turn again: of HEAD, EXCHANGE and TUNNEL. */
 void conn_run(struct conn *conn);
 /* Whatever ends a tunnel takes it off the list: its descriptors may soon be another's. */

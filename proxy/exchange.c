@@ -100,11 +100,12 @@ void exchange_free(struct exchange *exchange)
 	free(exchange);
 }
 
-void exchange_start(struct exchange *exchange, int client, int origin, bool reused)
+void exchange_start(struct exchange *exchange, int client, int origin, const bool quiet[RELAY_ENDS], bool reused)
 {
-	/* edges before are gone, so believe the best of an end: the first EAGAIN corrects it */
-	exchange->ends[RELAY_CLIENT] = (struct exchange_end){ client, true, true, true, false };
-	exchange->ends[RELAY_ORIGIN] = (struct exchange_end){ origin, !reused, true, !reused, false };
+	const int fds[RELAY_ENDS] = { client, origin };
+	/* edges before are gone, so believe the best of an end that is not quiet: the first EAGAIN corrects it */
+	for (int i = 0; i < RELAY_ENDS; i++)
+		exchange->ends[i] = (struct exchange_end){ fds[i], !quiet[i], true, !quiet[i], false };
 	exchange->flows[RELAY_CLIENT].start = 0;
 	exchange->flows[RELAY_CLIENT].end = exchange->request_len;
 	exchange->reused = reused;

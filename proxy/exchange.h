@@ -84,8 +84,11 @@ struct exchange *exchange_new(const struct http_head *head, const char *buf, con
 	const struct exchange_limits *limits);
 void exchange_free(struct exchange *exchange);
 
-/* Begins, or begins again after EXCHANGE_STALE. reused: and nothing has come from the origin since. */
-void exchange_start(struct exchange *exchange, int client, int origin, bool reused);
+/*
+ * Begins, or begins again after EXCHANGE_STALE. An end that is quiet has sent nothing that was not read: events will
+ * tell of all that it does. reused: the origin's connection had a request before.
+ */
+void exchange_start(struct exchange *exchange, int client, int origin, const bool quiet[RELAY_ENDS], bool reused);
 
 /* Notes what epoll_wait(2) has reported of an end; exchange_run() then makes use of it. */
 void exchange_note(struct exchange *exchange, enum relay_end end, uint32_t events);

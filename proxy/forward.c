@@ -26,6 +26,7 @@ static bool origin_is_quiet(const struct conn *conn)
 /* The request is the last recipient's to answer, RFC 9110 section 7.6.2: and that are we. */
 static void answer_here(struct conn *conn)
 {
+	forward_drop_origin(conn);
 	struct decision decision = filter_decide(conn->conns->image, conn->host, conn->port);
 	conn->rule = decision.rule;
 	conn->was_answered = decision.reason == REASON_ALLOWED;
@@ -44,6 +45,7 @@ void forward_start(struct conn *conn, const struct http_head *head, const char *
 		return;
 	}
 	conn->origin_port = request->port;
+	conn->quiet[RELAY_CLIENT] = conn_client_is_quiet(conn);
 	if (request->has_max_forwards && request->max_forwards == 0) {
 		conn_free_reading(conn);
 		answer_here(conn);
@@ -68,10 +70,11 @@ void forward_drop_origin(struct conn *conn)
 static void forward_connected(struct conn *conn)
 {
 	bool reused = conn->state == HEAD; /* nothing was dialled */
+	conn->quiet[RELAY_ORIGIN] |= reused;
 	conn->state = EXCHANGE;
 	conn->active_ms = conn->conns->now_ms;
 	conn_set_deadline(conn, TIMER_IDLE, conn->conns->image->limits.idle_timeout_ms);
-	exchange_start(conn->exchange, conn->client.fd, conn->origin.fd, reused);
+	exchange_start(conn->exchange, conn->client.fd, conn->origin.fd, conn->quiet, reused);
 	forward_run(conn);
 }
 
@@ -138,6 +141,7 @@ static void forward_again(struct conn *conn)
 {
 	forward_drop_origin(conn);
 	leave_queues(conn);
+	conn->quiet[RELAY_CLIENT] &= !conn->exchange->ends[RELAY_CLIENT].readable;
 	reach_start(conn);
 }
 

@@ -21,7 +21,7 @@ static void choose_door(struct conn *conn)
 static void connect_start(struct conn *conn, const struct http_request *request)
 {
 	forward_drop_origin(conn);
-	conn->quiet[RELAY_CLIENT] = !conn->reading->more;
+	conn->quiet[RELAY_CLIENT] = conn_client_is_quiet(conn);
 	conn_free_reading(conn);
 	if (conn_set_target(conn, &request->host, request->port))
 		reach_start(conn);

@@ -75,9 +75,9 @@ static void refuse_name(struct conn *conn, enum reason reason)
 }
 
 /* Returns whether the tunnel goes on. */
-static bool check_name(struct conn *conn, bool client_ended)
+static bool check_name(struct conn *conn)
 {
-	switch (sni_check(&conn->sni, conn->client.fd, conn->host, client_ended)) {
+	switch (sni_check(&conn->sni, conn->client.fd, conn->host, conn->client_ended)) {
 	case SNI_WAITS:
 		if (conn->sni.begun && conn->timer.kind != TIMER_HEAD)
 			conn_set_deadline(conn, TIMER_HEAD, conn->conns->image->limits.head_timeout_ms);
@@ -99,7 +99,7 @@ void tunnel_event(struct conn *conn, enum relay_end end, uint32_t events)
 {
 	relay_note(&conn->relay, end, events);
 	if (end == RELAY_CLIENT && conn->relay.flows[RELAY_CLIENT].shut && (events & ~(uint32_t) EPOLLOUT) &&
-		!check_name(conn, events & EPOLLRDHUP))
+		!check_name(conn))
 		return;
 	tunnel_run(conn);
 }
@@ -134,7 +134,7 @@ void tunnel_start(struct conn *conn, const char *answer, size_t len)
 	conn->relay.flows[RELAY_CLIENT].shut = true;
 	if (!conn->door->checks_sni || conn->conns->image->sni == IMAGE_SNI_OFF)
 		open_up(conn);
-	else if (!conn->quiet[RELAY_CLIENT] && !check_name(conn, false))
+	else if (!conn->quiet[RELAY_CLIENT] && !check_name(conn))
 		return;
 	tunnel_run(conn);
 }
