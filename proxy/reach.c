@@ -13,12 +13,12 @@
 #include "proxy/scoreboard.h"
 
 /* What the keeper writes of the connection if this process dies now. */
-static void note_dialled(struct conn *conn)
+static void note_dialled(struct conn *conn, uint16_t port)
 {
 	if (!conn->slot)
 		return;
 	conn->slot->dialled = conn->dialled;
-	conn->slot->dialled_port = conn->dial->port;
+	conn->slot->dialled_port = port;
 }
 
 /* False: there is no address left. */
@@ -29,7 +29,7 @@ static bool dial_another(struct conn *conn)
 	if (!attempt)
 		return false;
 	conn->dialled = dial->addresses[attempt->address];
-	note_dialled(conn);
+	note_dialled(conn, dial->port);
 	if (!conn_watch(conn, &conn->origin, attempt->fd)) {
 		dial->failure = REASON_LIMIT_RESOURCES;
 		dial_close(dial);
@@ -62,7 +62,7 @@ static void dial_begins(struct conn *conn)
 static void reached(struct conn *conn, int fd)
 {
 	conn->origin.fd = fd;
-	note_dialled(conn);
+	note_dialled(conn, conn->dial->port);
 	dial_close(conn->dial);
 	free(conn->dial);
 	conn->dial = NULL;
@@ -78,7 +78,9 @@ static bool shows_connected(uint32_t events)
 static void dial_run(struct conn *conn, uint32_t events)
 {
 	unsigned before = conn->dial->n_attempts;
-	int fd = shows_connected(events) ? dial_take_only(conn->dial, &conn->dialled) : -1;
+	/* of a connection that has had exchanges it may be the event of an origin that was left in this very turn */
+	bool is_ours = !conn->served && shows_connected(events);
+	int fd = is_ours ? dial_take_only(conn->dial, &conn->dialled) : -1;
 	conn->quiet[RELAY_ORIGIN] = fd >= 0;
 	if (fd < 0)
 		fd = dial_check(conn->dial, &conn->dialled);
@@ -119,9 +121,10 @@ static void on_resolved(void *arg, enum reason reason, const struct address *add
 		ending_refuse(conn, reason, NULL);
 }
 
+/* As the last response left it, and its address may still be dialled. */
 static bool is_reached(const struct conn *conn)
 {
-	return conn->origin.fd >= 0 && filter_check_address(conn->conns->image, &conn->dialled, NULL) == REASON_ALLOWED;
+	return conn->origin.fd >= 0 && dial_is_permitted(conn->conns->image, conn->conns->route, &conn->dialled);
 }
 
 static void resolve_expired(struct conn *conn)
@@ -139,10 +142,14 @@ void reach_start(struct conn *conn)
 	conn->rule = decision.rule;
 	if (conn->slot && decision.rule)
 		conn->slot->rule_line = decision.rule->line;
+	if (decision.reason == REASON_ALLOWED && is_reached(conn)) {
+		note_dialled(conn, conn->port);
+		conn->door->connected(conn);
+		return;
+	}
+	forward_drop_origin(conn);
 	if (decision.reason != REASON_ALLOWED) {
 		ending_refuse(conn, decision.reason, NULL);
-	} else if (is_reached(conn)) {
-		conn->door->connected(conn);
 	} else if (conn->host->kind == HOST_ADDRESS) {
 		dial_start(conn, &conn->host->address, 1);
 	} else {
