@@ -55,13 +55,11 @@ static int find_settings(const char *named, struct settings *settings, struct er
 	return r == -ENOENT ? 0 : r;
 }
 
-int command_settings(const struct command_places *places, struct settings *ret, struct error *err)
+static int take_places(const struct command_places *places, struct settings *ret, struct error *err)
 {
-	int r = find_settings(places->config, ret, err);
-	if (r == 0 && places->policies)
+	if (places->policies)
 		ret->admin_policies[0] = '\0'; /* the directory that was named, and no other */
-	if (r == 0)
-		r = take_path("policies", places->policies, ret->policies, err);
+	int r = take_path("policies", places->policies, ret->policies, err);
 	if (r == 0)
 		r = take_path("run", places->run, ret->run, err);
 	if (r == 0)
@@ -69,6 +67,18 @@ int command_settings(const struct command_places *places, struct settings *ret, 
 	if (r == 0)
 		r = take_path("state", places->state, ret->state, err);
 	return r;
+}
+
+int command_settings(const struct command_places *places, struct settings *ret, struct error *err)
+{
+	int r = find_settings(places->config, ret, err);
+	return r < 0 ? r : take_places(places, ret, err);
+}
+
+int command_given_settings(const struct command_places *places, struct settings *ret, struct error *err)
+{
+	settings_defaults(ret);
+	return take_places(places, ret, err);
 }
 
 const char *command_keeper(const struct command_places *places)

@@ -34,5 +34,8 @@ struct command_places {
 /* Reads the host's settings and puts the command line's places over them. A file that was named must be there. */
 int command_settings(const struct command_places *places, struct settings *ret, struct error *err);
 
+/* The same without any file: for who is given all that he needs, and must not fail for what is in one. */
+int command_given_settings(const struct command_places *places, struct settings *ret, struct error *err);
+
 /* The keeper's program: as given, or as installed. */
 const char *command_keeper(const struct command_places *places);

@@ -42,7 +42,8 @@ static int parse_on_failure(enum image_on_failure *ret, struct error *err)
 
 static int compile(const char *name, char ret_image[NAME_MAX + 1], struct settings *settings, struct error *err)
 {
-	int r = command_settings(&places, settings, err);
+	bool given = !places.config && places.policies && places.run && on_failure;
+	int r = given ? command_given_settings(&places, settings, err) : command_settings(&places, settings, err);
 	if (r == 0)
 		r = parse_on_failure(&settings->on_failure, err);
 	if (r < 0)

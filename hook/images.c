@@ -14,10 +14,11 @@
 #include "base/io.h"
 #include "oci/imagefile.h"
 #include "oci/policy.h"
-#include "base/stamp.h"
+#include "oci/version.h"
 
 #define TRIES_MAX 5
-#define VERSION_SIZE (STAMP_SIZE + 16)
+/* Of STAMP_SETTLED_MS each. */
+#define WAITS_MAX 50
 
 static int open_below(int dir, const char *name, struct error *err)
 {
@@ -33,70 +34,22 @@ static int open_directory(int run, const char *policy, struct error *err)
 	return images < 0 ? images : open_below(images, policy, err);
 }
 
-static int64_t realtime_ms(void)
+/* The name of the version that has settled: somebody may be writing it all the time. */
+static int find_version(const struct images_source *source, char ret[VERSION_NAME_SIZE], struct error *err)
 {
-	struct timespec ts;
-	(void) clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/*
- * The version's name, when it has settled: a file that was written in this very tick of the clock could be written
- * again in it, and the stamp would be the same. The image's own layout, and what it depends on beside the file, belong
- * to the name.
- */
-static int find_version(const struct images_source *source, char ret[VERSION_SIZE], struct error *err)
-{
-	struct stat st;
-	for (;;) {
+	for (int i = 0; i < WAITS_MAX; i++) {
+		struct stat st;
 		if (fstat(source->fd, &st) < 0)
 			return error_set(err, errno, "%s", source->file);
-		int64_t age = realtime_ms() - ((int64_t) st.st_ctim.tv_sec * 1000 + st.st_ctim.tv_nsec / 1000000);
-		if (age < 0 || age >= STAMP_SETTLED_MS)
-			break;
-		const struct timespec left = { .tv_nsec = (STAMP_SETTLED_MS - age) * 1000000 };
+		int left_ms = version_unsettled_ms(&st);
+		if (left_ms == 0) {
+			version_name(&st, source->on_failure, ret);
+			return 0;
+		}
+		const struct timespec left = { .tv_nsec = left_ms * 1000000L };
 		(void) nanosleep(&left, NULL);
 	}
-	char stamp[STAMP_SIZE];
-	stamp_make(&st, stamp);
-	(void) snprintf(ret, VERSION_SIZE, "%s-%u%c", stamp, IMAGE_VERSION,
-		source->on_failure == IMAGE_ON_FAILURE_OPEN ? 'o' : 'c');
-	return 0;
-}
-
-static int open_version(
-	int dir, const struct images_source *source, const char *version, int *ret_fd, struct error *err)
-{
-	char file[PATH_MAX];
-	(void) snprintf(file, sizeof(file), "image of policy %s", source->name);
-	return imagefile_open(dir, version, file, ret_fd, err);
-}
-
-static void failure_name(const char *version, char ret[VERSION_SIZE + 8])
-{
-	(void) snprintf(ret, VERSION_SIZE + 8, "%s.error", version);
-}
-
-/* What was wrong with this version when it was compiled: it still is. */
-static int read_failure(int dir, const char *version, struct error *err)
-{
-	char name[VERSION_SIZE + 8];
-	failure_name(version, name);
-	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-	if (fd < 0 || io_read_all(fd, ERROR_MESSAGE_MAX, &text, &len, NULL) < 0 || len == 0)
-		return 0;
-	return error_say(err, EINVAL, "%s", text);
-}
-
-static void write_failure(int dir, const char *version, const struct error *err)
-{
-	char name[VERSION_SIZE + 8];
-	failure_name(version, name);
-	_cleanup_close_ int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0400);
-	if (fd >= 0 && io_write_all(fd, err->msg, strlen(err->msg), NULL) < 0)
-		(void) unlinkat(dir, name, 0);
+	return error_say(err, EBUSY, "%s: is being written", source->file);
 }
 
 static int compile(const struct images_source *source, struct image **ret, struct error *err)
@@ -128,14 +81,14 @@ static int make_version(int dir, const struct images_source *source, const char 
 	struct error why = { .code = 0 };
 	int compiled = compile(source, &image, &why);
 
-	char now[VERSION_SIZE];
+	char now[VERSION_NAME_SIZE];
 	int r = find_version(source, now, err);
 	if (r < 0)
 		return r;
 	if (strcmp(now, version) != 0)
 		return error_say(err, EAGAIN, "%s: was written while it was read", source->file);
 	if (compiled == -EINVAL)
-		write_failure(dir, version, &why);
+		version_write_failure(dir, version, &why);
 	if (compiled < 0)
 		return error_say(err, -compiled, "%s", why.msg);
 	r = imagefile_write(dir, version, image, err);
@@ -153,23 +106,24 @@ static int lock(int dir, struct error *err)
 }
 
 /* Leaves the directory locked, perhaps: the caller closes it. */
-static int take(int dir, const struct images_source *source, char version[VERSION_SIZE], int *ret_fd, struct error *err)
+static int take(
+	int dir, const struct images_source *source, char version[VERSION_NAME_SIZE], int *ret_fd, struct error *err)
 {
 	int r = find_version(source, version, err);
 	if (r == 0)
-		r = open_version(dir, source, version, ret_fd, err);
+		r = version_open(dir, version, source->name, ret_fd, err);
 	if (r != -ENOENT)
 		return r;
 	r = lock(dir, err);
 	if (r < 0)
 		return r;
-	r = open_version(dir, source, version, ret_fd, err);
+	r = version_open(dir, version, source->name, ret_fd, err);
 	if (r != -ENOENT)
 		return r;
-	r = read_failure(dir, version, err);
+	r = version_read_failure(dir, version, err);
 	if (r == 0)
 		r = make_version(dir, source, version, err);
-	return r < 0 ? r : open_version(dir, source, version, ret_fd, err);
+	return r < 0 ? r : version_open(dir, version, source->name, ret_fd, err);
 }
 
 int images_take(
@@ -178,7 +132,7 @@ int images_take(
 	_cleanup_close_ int dir = open_directory(run, source->name, err);
 	if (dir < 0)
 		return dir;
-	char version[VERSION_SIZE];
+	char version[VERSION_NAME_SIZE];
 	int r;
 	for (int i = 0; i < TRIES_MAX; i++) {
 		r = take(dir, source, version, ret_fd, err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiled policies as files, RUN/images/POLICY/VERSION, each compiled once for all containers: whoever needs one takes
- * it from there or, under the policy's lock (the flock(2) of its directory), compiles it, puts it there and takes other
- * versions away. Who has one of those open or mapped keeps it. The newest version stays for the next container.
+ * Compiled policies as files, RUN/images/POLICY/VERSION (oci/version.h), each compiled once for all containers: whoever
+ * needs one takes it from there or, under the policy's lock (the flock(2) of its directory), compiles it, puts it there
+ * and takes other versions away. Who has one of those open or mapped keeps it. The newest version stays for the next
+ * container.
  */
 #pragma once
 
@@ -24,7 +25,8 @@ struct images_source {
 
 /*
  * Takes or makes the image of what the file holds now. 0, the file's name below RUN/images in ret_name, and *ret_fd
- * (the caller's) to map (oci/imagefile.h) or hand on; or -errno: what is wrong with the policy, above all.
+ * (the caller's) to map (oci/imagefile.h) or hand on; or -errno: what is wrong with the policy, above all. -EBUSY: it
+ * is written again and again.
  */
 int images_take(
 	int run, const struct images_source *source, char ret_name[NAME_MAX + 1], int *ret_fd, struct error *err);

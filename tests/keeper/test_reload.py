@@ -354,6 +354,16 @@ class Reload(ReloadTest):
             file.write("127.9.9.9 one.example\n")  # nobody listens there
         until(lambda: self.answer(keeper, "one.example") == b"502", "the new address")
 
+    def test_what_is_wrong_with_the_hosts_settings(self):
+        """They are not the keeper's, whose hook may have had others."""
+        keeper = self.begin(self.rules("one.example"))
+        os.makedirs("/etc/oci-egress", exist_ok=True)
+        with open("/etc/oci-egress/config.json", "w") as file:
+            file.write("{")
+        self.addCleanup(os.unlink, "/etc/oci-egress/config.json")
+        keeper.write(self.rules("two.example"))
+        self.assertTrue(self.reload(keeper))
+
     def test_reloads_under_load_lose_nobody(self):
         keeper = self.begin(self.rules("one.example"))
         stays = self.tunnel(keeper, "one.example")

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/version.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "oci/imagefile.h"
+
+#define FAILURE_NAME_SIZE (VERSION_NAME_SIZE + sizeof(".error"))
+
+int version_unsettled_ms(const struct stat *st)
+{
+	struct timespec now;
+	(void) clock_gettime(CLOCK_REALTIME, &now);
+	int64_t age_ms =
+		((int64_t) now.tv_sec - st->st_ctim.tv_sec) * 1000 + (now.tv_nsec - st->st_ctim.tv_nsec) / 1000000;
+	return age_ms < 0 || age_ms >= STAMP_SETTLED_MS ? 0 : (int) (STAMP_SETTLED_MS - age_ms);
+}
+
+void version_name(const struct stat *st, enum image_on_failure on_failure, char ret[VERSION_NAME_SIZE])
+{
+	char stamp[STAMP_SIZE];
+	stamp_make(st, stamp);
+	(void) snprintf(ret, VERSION_NAME_SIZE, "%s-%.32s-%u%c", stamp, VERSION, IMAGE_VERSION,
+		on_failure == IMAGE_ON_FAILURE_OPEN ? 'o' : 'c');
+}
+
+int version_open(int dir, const char *version, const char *policy, int *ret_fd, struct error *err)
+{
+	char file[ERROR_MESSAGE_MAX];
+	(void) snprintf(file, sizeof(file), "image of policy %s", policy);
+	return imagefile_open(dir, version, file, ret_fd, err);
+}
+
+static void failure_name(const char *version, char ret[FAILURE_NAME_SIZE])
+{
+	(void) snprintf(ret, FAILURE_NAME_SIZE, "%s.error", version);
+}
+
+int version_read_failure(int dir, const char *version, struct error *err)
+{
+	char name[FAILURE_NAME_SIZE];
+	failure_name(version, name);
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	if (fd < 0 || io_read_all(fd, ERROR_MESSAGE_MAX, &text, &len, NULL) < 0 || len == 0)
+		return 0;
+	return error_say(err, EINVAL, "%s", text);
+}
+
+void version_write_failure(int dir, const char *version, const struct error *err)
+{
+	char name[FAILURE_NAME_SIZE];
+	failure_name(version, name);
+	_cleanup_close_ int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0400);
+	if (fd >= 0 && io_write_all(fd, err->msg, strlen(err->msg), NULL) < 0)
+		(void) unlinkat(dir, name, 0);
+}
