@@ -266,11 +266,6 @@ void builtin_bury(struct builtin *builtin, enum reason reason, struct control_st
 	builtin_forget(builtin);
 }
 
-int builtin_rotate_log(struct builtin *builtin)
-{
-	return logfile_rotate(builtin->log, NULL);
-}
-
 void builtin_exchange_log(const struct builtin *builtin)
 {
 	if (builtin->channel < 0)

@@ -97,8 +97,7 @@ int builtin_probe(struct builtin *builtin, uint16_t source_port);
 /* Whoever had it announced has gone. */
 void builtin_cancel_probe(struct builtin *builtin);
 
-/* After CHANNEL_LOG_FULL: opens the next log, where the last is full indeed; and hands a worker the log there is. */
-int builtin_rotate_log(struct builtin *builtin); /* logfile_rotate() */
+/* Hands a worker the log there is. */
 void builtin_exchange_log(const struct builtin *builtin);
 
 /* Kills the worker; the lines of its open connections say that the proxy was shut down. */

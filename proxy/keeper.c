@@ -53,6 +53,7 @@ static void keeper_fail(struct keeper *keeper, const struct error *err)
 	keeper->failure = *err;
 	builtin_stop(&keeper->builtin);
 	retiring_stop(keeper);
+	reloading_stop(keeper);
 	inherited_drop(KEEPER_FD_LISTENER);
 	keeper->external.handle.stop_signal = SIGKILL; /* whoever waits for an answer must not wait for its manners */
 	external_stop(&keeper->external);
@@ -132,10 +133,7 @@ static void on_channel(struct keeper *keeper)
 		reloading_on_review(keeper, message.value);
 		break;
 	case CHANNEL_LOG_FULL:
-		if (builtin_rotate_log(&keeper->builtin) > 0) {
-			builtin_exchange_log(&keeper->builtin);
-			retiring_exchange_log(keeper);
-		}
+		retiring_rotate_log(keeper, &keeper->builtin);
 		break;
 	default:
 		server_on_worker(keeper, &message);
@@ -324,7 +322,7 @@ static void keeper_end(struct keeper *keeper, int lock)
 	inherited_drop(KEEPER_FD_LISTENER);
 	builtin_stop(&keeper->builtin);
 	retiring_stop(keeper);
-	compiling_stop(&keeper->reloading.compiling);
+	reloading_stop(keeper);
 	if (keeper->image && keeper->image->external.port)
 		external_stop(&keeper->external);
 	unlink_named(keeper->key, "sock");

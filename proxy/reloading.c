@@ -114,13 +114,19 @@ void reloading_on_change(struct keeper *keeper)
 	reloading->due_ms = now + SETTLE_MS < latest ? now + SETTLE_MS : latest;
 }
 
+static void log_policy(struct keeper *keeper, uint32_t ended, const char *error)
+{
+	builtin_log_policy(&keeper->builtin, ended, error);
+	retiring_rotate_log(keeper, NULL);
+}
+
 static void fail(struct keeper *keeper, const struct error *err)
 {
 	struct reloading *reloading = &keeper->reloading;
 	reloading->failure = *err;
 	log_warning("network namespace %s: policy %s stays as it was: %s", keeper->key,
 		image_string(keeper->image, keeper->image->name), err->msg);
-	builtin_log_policy(&keeper->builtin, 0, err->msg);
+	log_policy(keeper, 0, err->msg);
 	server_on_reload(keeper, false);
 }
 
@@ -221,7 +227,7 @@ static void adopt(struct keeper *keeper, uint32_t ended)
 	reloading->since = (int64_t) time(NULL);
 	if (before != keeper->external.image)
 		(void) munmap((void *) (uintptr_t) before, before->size);
-	builtin_log_policy(&keeper->builtin, ended, NULL);
+	log_policy(keeper, ended, NULL);
 	settle(keeper, true);
 }
 
@@ -234,6 +240,15 @@ static void withdraw(struct reloading *reloading)
 	close(reloading->offered_fd);
 	reloading->offered = NULL;
 	reloading->offered_fd = -1;
+}
+
+void reloading_stop(struct keeper *keeper)
+{
+	struct reloading *reloading = &keeper->reloading;
+	compiling_stop(&reloading->compiling);
+	withdraw(reloading);
+	reloading->reviews = 0;
+	reloading->due_ms = INT64_MAX;
 }
 
 int reloading_offer(struct keeper *keeper, const struct image *image, size_t len, int fd, struct error *err)

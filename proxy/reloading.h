@@ -79,6 +79,9 @@ void reloading_on_compiler(struct keeper *keeper);
 void reloading_on_review(struct keeper *keeper, uint32_t ended);
 void reloading_on_worker_gone(struct keeper *keeper);
 
+/* Nothing serves any more: nothing is followed. */
+void reloading_stop(struct keeper *keeper);
+
 /* Whatever is due. */
 void reloading_advance(struct keeper *keeper);
 int64_t reloading_next_ms(const struct keeper *keeper);

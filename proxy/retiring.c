@@ -95,15 +95,17 @@ bool retiring_on_worker_end(struct keeper *keeper)
 	return true;
 }
 
-static void on_log_full(struct keeper *keeper, struct builtin *builtin)
+void retiring_rotate_log(struct keeper *keeper, const struct builtin *full)
 {
-	int r = builtin_rotate_log(builtin);
-	if (r > 0) {
-		builtin_exchange_log(&keeper->builtin);
-		retiring_exchange_log(keeper);
-	} else if (r == 0) {
-		builtin_exchange_log(builtin); /* another has had it rotated before */
-	}
+	struct retiring *retiring = &keeper->retiring;
+	int r = logfile_rotate(&keeper->log, NULL);
+	if (r == 0 && full)
+		builtin_exchange_log(full); /* somebody else has had it rotated before */
+	if (r <= 0)
+		return;
+	builtin_exchange_log(&keeper->builtin);
+	for (size_t i = 0; i < retiring->n; i++)
+		builtin_exchange_log(&retiring->v[i]);
 }
 
 void retiring_on_channel(struct keeper *keeper, size_t i)
@@ -113,7 +115,7 @@ void retiring_on_channel(struct keeper *keeper, size_t i)
 	if (!builtin_receive(builtin, &message))
 		return;
 	if (message.type == CHANNEL_LOG_FULL)
-		on_log_full(keeper, builtin);
+		retiring_rotate_log(keeper, builtin);
 	else if (message.type == CHANNEL_RETIRED)
 		builtin->listening = false;
 }
@@ -162,12 +164,6 @@ void retiring_follow(struct keeper *keeper)
 	for (size_t i = 0; i < keeper->retiring.n; i++)
 		keeper->retiring.v[i].image = keeper->image;
 	limit_log(keeper);
-}
-
-void retiring_exchange_log(struct keeper *keeper)
-{
-	for (size_t i = 0; i < keeper->retiring.n; i++)
-		builtin_exchange_log(&keeper->retiring.v[i]);
 }
 
 void retiring_stop(struct keeper *keeper)

@@ -49,8 +49,11 @@ bool retiring_listens(const struct keeper *keeper);
 void retiring_tell(struct keeper *keeper, enum channel_type type, int fd, uint32_t size);
 void retiring_follow(struct keeper *keeper);
 
-/* A new log has been opened. */
-void retiring_exchange_log(struct keeper *keeper);
+/*
+ * Opens the next log where the last is full, and hands it to all workers. full: the one that has said so; NULL: it was
+ * the keeper that wrote to it.
+ */
+void retiring_rotate_log(struct keeper *keeper, const struct builtin *full);
 
 void retiring_stop(struct keeper *keeper);
 void retiring_advance(struct keeper *keeper);

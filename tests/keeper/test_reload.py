@@ -364,6 +364,50 @@ class Reload(ReloadTest):
         keeper.write(self.rules("two.example"))
         self.assertTrue(self.reload(keeper))
 
+    def test_the_keepers_own_lines_rotate_the_log(self):
+        keeper = self.begin(self.rules("one.example", limits={"log_bytes": 65536}))
+        path = os.path.join(keeper.log, "c1.log")
+        with open(path, "a") as log:
+            log.write("\n" * 65000)
+        keeper.write("broken")
+        with self.assertRaises(ControlError):
+            self.reload(keeper)
+        self.assertEqual(os.stat(path).st_size, 0)
+        self.assertGreater(os.stat(path + ".1").st_size, 65000)
+        self.answer(keeper, "two.example")
+        until(lambda: len(self.lines(keeper)) == 1, "the worker to write to the new one")
+
+    def test_a_keeper_that_fails_stops_compiling(self):
+        keeper = self.begin(self.rules("one.example"))
+        keeper.write(self.rules(*["n%d.example" % i for i in range(200000)]))
+        until(lambda: self.compilers(keeper), "a compilation")
+        compiler, = self.compilers(keeper)
+        os.kill(compiler, signal.SIGSTOP)
+        self.addCleanup(self.resume, compiler)
+        for _ in range(5):
+            worker = keeper.worker()
+            os.kill(worker, signal.SIGKILL)
+            until(lambda: keeper.worker() != worker, "its end")
+        self.assertEqual(keeper.status()["state"], harness.FAILED)
+        until(lambda: not harness.alive(compiler), "the end of the compilation")
+
+    def compilers(self, keeper):
+        with open("/proc/%d/task/%d/children" % (keeper.pid, keeper.pid)) as children:
+            return [int(pid) for pid in children.read().split() if self.is_compiler(pid)]
+
+    def is_compiler(self, pid):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as cmdline:
+                return b"\0compile\0" in cmdline.read()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    def resume(self, pid):
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+
     def test_reloads_under_load_lose_nobody(self):
         keeper = self.begin(self.rules("one.example"))
         stays = self.tunnel(keeper, "one.example")
