@@ -19,6 +19,7 @@
 #include "base/spawn.h"
 #include "hook/home.h"
 #include "hook/snapshot.h"
+#include "proxy/compiling.h"
 #include "proxy/control.h"
 #include "proxy/keeper.h"
 
@@ -192,12 +193,14 @@ static int prove_path(int control, const struct plan *plan, const struct link *l
 
 int launch_prove(struct launch *launch, const struct plan *plan, const struct link *link, struct error *err)
 {
-	int r = control_join(launch->control, plan->state->id, plan->pidfd, plan->image_fd, ANSWER_TIMEOUT_MS, err);
+	/* A keeper that was there may be compiling a new version of the policy, and answers when that holds. */
+	int timeout_ms = launch->keeper > 0 ? ANSWER_TIMEOUT_MS : COMPILING_ANSWER_TIMEOUT_MS;
+	int r = control_join(launch->control, plan->state->id, plan->pidfd, plan->image_fd, timeout_ms, err);
 	if (r < 0)
 		return error_wrap(err, "join the keeper");
 
 	/* The keeper gives up by itself after startup_timeout_ms, and says why. */
-	int timeout_ms = (int) plan->image->startup_timeout_ms + ANSWER_TIMEOUT_MS;
+	timeout_ms = (int) plan->image->startup_timeout_ms + ANSWER_TIMEOUT_MS;
 	r = prove_path(launch->control, plan, link, timeout_ms, err);
 	return r < 0 ? error_wrap(err, "start the proxy") : 0;
 }

@@ -19,8 +19,6 @@
 #include "proxy/compiling.h"
 #include "proxy/control.h"
 
-/* A keeper gives up by itself, and says so: after a compilation and the review of its worker. */
-#define ANSWER_TIMEOUT_MS (COMPILING_TIMEOUT_MS + 30000)
 #define STATUS_TIMEOUT_MS 2000
 #define RESTART_TIMEOUT_MS 15000
 
@@ -84,7 +82,7 @@ static void ask(const struct reload *reload, struct answer *answer)
 	else if (reload->program >= 0)
 		r = control_restart(sock, reload->program, RESTART_TIMEOUT_MS, &err);
 	else
-		r = control_reload(sock, ANSWER_TIMEOUT_MS, &changed, &err);
+		r = control_reload(sock, COMPILING_ANSWER_TIMEOUT_MS, &changed, &err);
 	struct text text = text_init(answer->text, sizeof(answer->text));
 	answer->good = r == 0;
 	text_add(&text, "%s", word(reload, answer->good, changed));

@@ -13,6 +13,9 @@
 
 #define COMPILING_TIMEOUT_MS 60000 /* a million entries, behind others who compile theirs */
 
+/* What whoever waits for a keeper that compiles has to give it: the review of its worker comes afterwards. */
+#define COMPILING_ANSWER_TIMEOUT_MS (COMPILING_TIMEOUT_MS + 30000)
+
 /* What its answer begins with: the image's name follows, or what is wrong. */
 #define COMPILING_GOOD '+'
 #define COMPILING_BAD '-'

@@ -5,7 +5,7 @@
  *     hook                                keeper
  *     LISTEN listener                ->       the namespace's; from the hook that started it, while it came up
  *     JOIN id, pidfd, image          ->       same policy, perhaps a newer version? watch the pidfd
- *                                    <-   OK, or ERROR
+ *                                    <-   OK, when the newest holds, or ERROR
  *     PROBE source port              ->       tells the worker, which acknowledges
  *                                    <-   OK: connect now, from inside the container's namespace
  *                                    <-   READY: the worker has accepted that connection

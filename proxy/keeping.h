@@ -26,7 +26,8 @@ enum probe {
 	PROBE_ASKED,
 };
 
-/* A connection that waits for a reload: NONE -> ASKED -> RUNNING, when the look begins that is to answer it -> NONE */
+/* A connection that waits for a reload, which it has asked for or has come amid: NONE -> ASKED -> RUNNING, when the
+ * look begins that is to answer it -> NONE */
 enum reload {
 	RELOAD_NONE,
 	RELOAD_ASKED,
@@ -44,7 +45,9 @@ struct connection {
 	uint16_t port;
 	int64_t end_ms; /* of the probe */
 	enum reload reload;
-	bool restarts; /* it has asked for a restart and waits for its end */
+	bool joins;       /* what waits for the reload is the answer to its JOIN */
+	uint64_t version; /* image_fingerprint() of what held when it asked */
+	bool restarts;    /* it has asked for a restart and waits for its end */
 };
 
 struct server {
@@ -89,7 +92,7 @@ void server_advance(struct keeper *keeper);
 /* server.c: whoever has asked for a reload waits for the look that begins; that look's end answers. */
 void server_on_look(struct keeper *keeper);
 bool server_awaits_reload(const struct server *server);
-void server_on_reload(struct keeper *keeper, bool changed);
+void server_on_reload(struct keeper *keeper);
 
 /* server.c: a restart is over; err NULL: another worker serves. */
 void server_on_restart(struct keeper *keeper, const struct error *err);

@@ -28,9 +28,14 @@
 
 _Static_assert(SETTLE_MS > STAMP_SETTLED_MS, "a version that is compiled has settled");
 
-static bool is_busy(const struct reloading *reloading)
+bool reloading_is_busy(const struct keeper *keeper)
 {
-	return reloading->compiling.answer >= 0 || reloading->offered;
+	return keeper->reloading.compiling.answer >= 0 || keeper->reloading.offered;
+}
+
+bool reloading_is_due(const struct keeper *keeper)
+{
+	return keeper->reloading.due_ms != INT64_MAX;
 }
 
 /* FNV-1a: what the external proxy was started by. */
@@ -127,13 +132,13 @@ static void fail(struct keeper *keeper, const struct error *err)
 	log_warning("network namespace %s: policy %s stays as it was: %s", keeper->key,
 		image_string(keeper->image, keeper->image->name), err->msg);
 	log_policy(keeper, 0, err->msg);
-	server_on_reload(keeper, false);
+	server_on_reload(keeper);
 }
 
-static void settle(struct keeper *keeper, bool changed)
+static void settle(struct keeper *keeper)
 {
 	keeper->reloading.failure = (struct error){ 0 };
-	server_on_reload(keeper, changed);
+	server_on_reload(keeper);
 }
 
 /* -- the names -- */
@@ -174,7 +179,7 @@ static void look(struct keeper *keeper)
 	bool is_new = strcmp(stamp, reloading->stamp) != 0;
 	bool again = reloading->failure.code != 0 && server_awaits_reload(&keeper->server);
 	if (!is_new && !again) {
-		server_on_reload(keeper, false);
+		server_on_reload(keeper);
 		return;
 	}
 	memcpy(reloading->stamp, stamp, sizeof(stamp));
@@ -228,7 +233,9 @@ static void adopt(struct keeper *keeper, uint32_t ended)
 	if (before != keeper->external.image)
 		(void) munmap((void *) (uintptr_t) before, before->size);
 	log_policy(keeper, ended, NULL);
-	settle(keeper, true);
+	/* One that a hook has brought in doubt, or amid a compilation, is not what anybody waits for. */
+	if (reloading->stamp[0] != '\0' && reloading->compiling.answer < 0)
+		settle(keeper);
 }
 
 /* One that is offered already is overtaken. */
@@ -305,7 +312,7 @@ static int take_compiled(struct keeper *keeper, const char *name, struct error *
 	}
 	(void) munmap((void *) (uintptr_t) image, len);
 	if (r == 0)
-		settle(keeper, false);
+		settle(keeper);
 	return r;
 }
 
@@ -354,7 +361,7 @@ void reloading_advance(struct keeper *keeper)
 		reloading->offered_end_ms = INT64_MAX;
 		builtin_kill(&keeper->builtin);
 	}
-	if (keeper->state != CONTROL_STATE_FAILED && !is_busy(reloading) && now >= reloading->due_ms)
+	if (keeper->state != CONTROL_STATE_FAILED && !reloading_is_busy(keeper) && now >= reloading->due_ms)
 		look(keeper);
 }
 

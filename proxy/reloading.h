@@ -64,6 +64,10 @@ void reloading_ask(struct keeper *keeper);
 /* A hook has come with another version: which one is the file's is for a look to tell, whatever the last one saw. */
 void reloading_doubt(struct keeper *keeper);
 
+/* Is a look to be made; is what one has found on its way? */
+bool reloading_is_due(const struct keeper *keeper);
+bool reloading_is_busy(const struct keeper *keeper);
+
 /* Is it the version before the present one? Then its hook has read the file before it was changed. */
 bool reloading_is_overtaken(const struct keeper *keeper, const struct image *image);
 

@@ -103,6 +103,22 @@ static int join(struct keeper *keeper, const struct connection *connection, cons
 	return r;
 }
 
+static void await_reload(struct keeper *keeper, struct connection *connection, bool joins)
+{
+	connection->reload = reloading_is_due(keeper) ? RELOAD_ASKED : RELOAD_RUNNING;
+	connection->joins = joins;
+	connection->version = image_fingerprint(keeper->image);
+}
+
+/* The container is to start with what its policy says now: where something has changed, when that holds. */
+static void answer_join(struct keeper *keeper, struct connection *connection)
+{
+	if (reloading_is_due(keeper) || reloading_is_busy(keeper))
+		await_reload(keeper, connection, true);
+	else
+		answer(connection, CONTROL_OK);
+}
+
 static void on_join(struct keeper *keeper, struct connection *connection, const char *id, int pidfd, int image)
 {
 	struct error err;
@@ -111,9 +127,9 @@ static void on_join(struct keeper *keeper, struct connection *connection, const 
 	} else if (join(keeper, connection, id, &pidfd, &image, &err) < 0) {
 		answer_error(connection, &err);
 	} else {
-		answer(connection, CONTROL_OK);
 		connection->joined = true;
 		keeper->joined = true;
+		answer_join(keeper, connection);
 	}
 	if (pidfd >= 0)
 		close(pidfd);
@@ -149,8 +165,8 @@ static void on_reload(struct keeper *keeper, struct connection *connection)
 		answer_failure(keeper, connection);
 		return;
 	}
-	connection->reload = RELOAD_ASKED;
 	reloading_ask(keeper);
+	await_reload(keeper, connection, false);
 }
 
 static void on_restart(struct keeper *keeper, struct connection *connection, int program)
@@ -328,25 +344,30 @@ void server_on_look(struct keeper *keeper)
 bool server_awaits_reload(const struct server *server)
 {
 	for (size_t i = 0; i < server->n; i++)
-		if (server->v[i].reload == RELOAD_RUNNING)
+		if (server->v[i].reload == RELOAD_RUNNING && !server->v[i].joins)
 			return true;
 	return false;
 }
 
-void server_on_reload(struct keeper *keeper, bool changed)
+/* To a container that joins, a version that is broken is none: what held before holds for it too. */
+static void answer_reload(struct keeper *keeper, struct connection *connection)
 {
 	const struct error *failure = &keeper->reloading.failure;
+	connection->reload = RELOAD_NONE;
+	if (connection->joins)
+		answer(connection, CONTROL_OK);
+	else if (failure->code != 0)
+		answer_error(connection, failure);
+	else if (control_answer_reloaded(connection->fd, image_fingerprint(keeper->image) != connection->version) < 0)
+		connection->closing = true;
+}
+
+void server_on_reload(struct keeper *keeper)
+{
 	struct server *server = &keeper->server;
-	for (size_t i = 0; i < server->n; i++) {
-		struct connection *connection = &server->v[i];
-		if (connection->reload != RELOAD_RUNNING)
-			continue;
-		connection->reload = RELOAD_NONE;
-		if (failure->code != 0)
-			answer_error(connection, failure);
-		else if (control_answer_reloaded(connection->fd, changed) < 0)
-			connection->closing = true;
-	}
+	for (size_t i = 0; i < server->n; i++)
+		if (server->v[i].reload == RELOAD_RUNNING)
+			answer_reload(keeper, &server->v[i]);
 }
 
 static void expire(struct keeper *keeper, struct connection *connection)

@@ -4,6 +4,7 @@
 import glob
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -286,6 +287,62 @@ class Reload(ReloadTest):
         self.assertEqual(self.answer(keeper, "two.example"), b"200")
         self.echo(tunnel)
 
+    def assertWaits(self, keeper, control):
+        """What was sent before has been looked at, and is not answered."""
+        keeper.status()
+        self.assertEqual(select.select([control.sock], [], [], 0)[0], [])
+
+    def test_a_second_container_joins_amid_a_reload(self):
+        """It starts with the new version, although its hook has read the old one."""
+        keeper = self.begin(self.rules("one.example"))
+        os.kill(keeper.worker(), signal.SIGSTOP)
+        self.addCleanup(self.resume, keeper.worker())
+        keeper.write(self.rules("two.example"))
+        until(lambda: glob.glob(keeper.run + "/images/test/*"), "the image")
+        control = keeper.connect()
+        self.addCleanup(control.close)
+        container = keeper.container("c2")
+        control.send(harness.JOIN, b"c2", fds=(container.pidfd, keeper.image))
+        self.assertWaits(keeper, control)
+        os.kill(keeper.worker(), signal.SIGCONT)
+        control.receive(harness.OK)
+        self.assertEqual(self.answer(keeper, "two.example"), b"200")
+        control.probe(keeper.address)
+        control.commit()
+
+    def test_a_second_container_joins_amid_a_compilation(self):
+        """What its hook brings is not what somebody who has asked for a reload waits for."""
+        def compile_another(keeper):
+            keeper.other = keeper.compile(self.rules("two.example"))
+            self.addCleanup(os.close, keeper.other)
+            keeper.write(self.rules("one.example"))
+
+        keeper = self.keeper(self.rules("one.example"), before=compile_another)
+        keeper.begin()
+        first = keeper.status()["version"]
+        keeper.write(self.rules("three.example", *["n%d.example" % i for i in range(50000)]))
+        asks, joins = keeper.connect(), keeper.connect()
+        self.addCleanup(asks.close)
+        self.addCleanup(joins.close)
+        asks.send(harness.RELOAD)
+        until(lambda: self.compilers(keeper), "a compilation")
+        compiler, = self.compilers(keeper)
+        os.kill(compiler, signal.SIGSTOP)
+        self.addCleanup(self.resume, compiler)
+        container = keeper.container("c2")
+        joins.send(harness.JOIN, b"c2", fds=(container.pidfd, keeper.other))
+        until(lambda: keeper.status()["version"] != first, "the hook's version to hold")
+        self.assertWaits(keeper, asks)
+        self.assertWaits(keeper, joins)
+        os.kill(compiler, signal.SIGCONT)
+        asks.receive(harness.RELOADED)
+        self.assertTrue(asks.value)
+        joins.receive(harness.OK)
+        self.write_hosts("127.0.0.1 three.example\n")
+        self.reload(keeper)
+        self.assertEqual(self.answer(keeper, "three.example"), b"200")
+        self.assertEqual(self.answer(keeper, "two.example"), b"403")
+
     def resolv_conf(self, text):
         with open("/etc/resolv.conf", "w") as file:
             file.write(text)
@@ -379,7 +436,7 @@ class Reload(ReloadTest):
 
     def test_a_keeper_that_fails_stops_compiling(self):
         keeper = self.begin(self.rules("one.example"))
-        keeper.write(self.rules(*["n%d.example" % i for i in range(200000)]))
+        keeper.write(self.rules(*["n%d.example" % i for i in range(50000)]))
         until(lambda: self.compilers(keeper), "a compilation")
         compiler, = self.compilers(keeper)
         os.kill(compiler, signal.SIGSTOP)
