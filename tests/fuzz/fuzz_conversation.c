@@ -209,11 +209,12 @@ static bool read_all(void)
 	return any;
 }
 
+/* The kernel's clock is not the script's: what it has not sent for want of room comes when its own time has passed. */
 static void exhaust(void)
 {
 	do
 		talk_proxy_settle();
-	while (read_all());
+	while (read_all() || (talk_proxy_has_unsent() && talk_await_bytes()));
 }
 
 static void end_all(void)

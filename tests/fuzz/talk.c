@@ -22,6 +22,7 @@
 #define PROXY_PORT 3128
 #define BYTES_MAX (1u << 20) /* of an end, each way */
 #define PATIENCE_MS 5000
+#define PROBE_MS 1000      /* tcp(7): a closed window is probed after a fifth of a second */
 #define RECEIVE_BYTES 8192 /* so that an end that does not read is felt soon */
 
 const char TALK_HOSTS[] = "198.51.100.7 origin.test www.test both.test\n"
@@ -329,6 +330,39 @@ void talk_close(struct talk_end *end, bool reset)
 	close(end->fd);
 	end->fd = -1;
 	end->gone = true;
+}
+
+static bool is_reading(const struct talk_end *end)
+{
+	return end->fd >= 0 && !end->saw_end && !end->saw_reset;
+}
+
+bool talk_owns(int fd)
+{
+	for (size_t i = 0; i < talk.n_clients; i++)
+		if (talk.clients[i].fd == fd)
+			return true;
+	for (size_t i = 0; i < talk.n_origins; i++)
+		if (talk.origins[i].fd == fd)
+			return true;
+	return false;
+}
+
+bool talk_await_bytes(void)
+{
+	struct pollfd waits[TALK_CLIENTS + TALK_ORIGINS];
+	nfds_t n = 0;
+	int ready;
+	for (size_t i = 0; i < talk.n_clients; i++)
+		if (is_reading(&talk.clients[i]))
+			waits[n++] = (struct pollfd){ .fd = talk.clients[i].fd, .events = POLLIN };
+	for (size_t i = 0; i < talk.n_origins; i++)
+		if (is_reading(&talk.origins[i]))
+			waits[n++] = (struct pollfd){ .fd = talk.origins[i].fd, .events = POLLIN };
+	do
+		ready = n > 0 ? poll(waits, n, PROBE_MS) : 0;
+	while (ready < 0 && errno == EINTR);
+	return ready > 0;
 }
 
 /* -- the name server -- */

@@ -60,6 +60,12 @@ bool talk_read(struct talk_end *end, size_t most);
 void talk_half_close(struct talk_end *end);
 void talk_close(struct talk_end *end, bool reset);
 
+/* Is this the descriptor of an end? */
+bool talk_owns(int fd);
+
+/* Waits until there is something to read, or for longer than the kernel takes to look for room again. */
+bool talk_await_bytes(void);
+
 /* Answers all questions that have come: 'A' with an address, 'N' that there is none, else with these bytes. */
 void talk_answer(char how, const void *bytes, size_t n);
 

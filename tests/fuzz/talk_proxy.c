@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -200,6 +202,15 @@ void talk_proxy_settle(void)
 {
 	for (int turns = 0; talk_proxy_turn(); turns++)
 		talk_check(turns < TURNS_MAX, "the loop comes to rest");
+}
+
+bool talk_proxy_has_unsent(void)
+{
+	int unsent;
+	for (int fd = 0; fd < DESCRIPTORS_SEEN; fd++)
+		if (!was_open[fd] && !talk_owns(fd) && ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0)
+			return true;
+	return false;
 }
 
 void talk_proxy_wait(int64_t ms)
