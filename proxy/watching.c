@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -11,6 +12,9 @@
 #include <unistd.h>
 
 #define CHANGES (DN_MODIFY | DN_CREATE | DN_DELETE | DN_RENAME | DN_ATTRIB | DN_MULTISHOT)
+
+/* Of symbolic links behind each other: more are a loop to the kernel too, path_resolution(7). */
+#define LINKS_MAX 40
 
 int watching_open(struct watching *watching, struct error *err)
 {
@@ -84,10 +88,64 @@ static int add_parents(struct watching *watching, const char *file, int n, struc
 	return 0;
 }
 
+/* Of the directories above a file, how long the name of the nearest one is that is there. */
+static size_t find_nearest(const char *file)
+{
+	char path[PATH_MAX];
+	(void) snprintf(path, sizeof(path), "%s", file);
+	for (char *slash; (slash = strrchr(path, '/')) && slash != path;) {
+		struct stat st;
+		*slash = '\0';
+		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+			return strlen(path);
+	}
+	return 1;
+}
+
+/* One in which nearer ones may have been made before it was watched. */
+static int add_nearest(struct watching *watching, const char *file, struct error *err)
+{
+	for (size_t len = find_nearest(file), before = 0; len != before; len = find_nearest(file)) {
+		int r = add_directory(watching, file, len, err);
+		if (r < 0)
+			return r;
+		before = len;
+	}
+	return 0;
+}
+
+/* What a symbolic link says, as an absolute path. False: it is none. */
+static bool follow(const char *link, char ret[PATH_MAX])
+{
+	char says[PATH_MAX];
+	ssize_t len = readlink(link, says, sizeof(says) - 1);
+	if (len <= 0)
+		return false;
+	says[len] = '\0';
+	const char *slash = strrchr(link, '/');
+	int directory = says[0] == '/' || !slash ? 0 : (int) (slash - link) + 1;
+	return snprintf(ret, PATH_MAX, "%.*s%s", directory, link, says) < PATH_MAX;
+}
+
+/* Where it leads to, link by link: the last may lead to nothing yet. */
+static int add_links(struct watching *watching, const char *file, struct error *err)
+{
+	char at[2][PATH_MAX];
+	for (int i = 0; i < LINKS_MAX && follow(file, at[i % 2]); i++) {
+		file = at[i % 2];
+		int r = add_nearest(watching, file, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int watching_add(struct watching *watching, const char *file, int levels, struct error *err)
 {
 	char target[PATH_MAX];
 	int r = add_parents(watching, file, levels, err);
+	if (r == 0)
+		r = add_links(watching, file, err);
 	if (r == 0 && realpath(file, target))
 		r = add_parents(watching, target, 1, err);
 	return r;

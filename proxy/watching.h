@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 
-#define WATCHING_MAX 8
+#define WATCHING_MAX 16
 
 struct watched {
 	char *path;
@@ -40,7 +40,8 @@ int watching_open(struct watching *watching, struct error *err);
 
 /*
  * The directory of a file and those above it, levels in all (a directory that is itself replaced is its parent's
- * change), and, where the path has symbolic links, that of what it leads to. Each directory once.
+ * change), and, where the path has symbolic links, that of what it leads to, or the nearest one that is there of a file
+ * that is not: to be asked again when that has changed. Each directory once.
  */
 int watching_add(struct watching *watching, const char *file, int levels, struct error *err);
 

@@ -5,9 +5,11 @@ import glob
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -410,6 +412,23 @@ class Reload(ReloadTest):
         with open("/etc/after/hosts", "w") as file:
             file.write("127.9.9.9 one.example\n")  # nobody listens there
         until(lambda: self.answer(keeper, "one.example") == b"502", "the new address")
+
+    def test_hosts_that_leads_nowhere_yet(self):
+        """A symbolic link to what a service makes when it starts, directories and all."""
+        run = tempfile.mkdtemp(prefix="oci-egress-run-")
+        self.addCleanup(shutil.rmtree, run)
+        hosts = run + "/made/later/hosts"
+        os.symlink("..%s" % hosts, "/etc/hosts.new")
+        os.rename("/etc/hosts.new", "/etc/hosts")
+        keeper = self.begin(self.rules("one.example"))
+        self.assertEqual(self.answer(keeper, "one.example"), b"502")
+        os.makedirs(os.path.dirname(hosts))
+        with open(hosts, "w") as file:
+            file.write("127.0.0.1 one.example\n")
+        until(lambda: self.answer(keeper, "one.example") == b"200", "the file")
+        with open(hosts, "w") as file:
+            file.write("127.9.9.9 one.example\n")
+        until(lambda: self.answer(keeper, "one.example") == b"502", "a change of it")
 
     def test_what_is_wrong_with_the_hosts_settings(self):
         """They are not the keeper's, whose hook may have had others."""
