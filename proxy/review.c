@@ -45,15 +45,26 @@ static bool review_open(struct conn *conn, const struct image *image)
 	return false;
 }
 
+/* One forbids all, as where it has just asked: dial_prepare(). */
+static const struct address *find_forbidden(const struct conn *conn, const struct image *image)
+{
+	for (size_t i = 0; i < conn->dial->n; i++)
+		if (!dial_is_permitted(image, conn->conns->route, &conn->dial->addresses[i]))
+			return &conn->dial->addresses[i];
+	return NULL;
+}
+
 /* The client still has no answer: it gets that of the new version. */
 static void review_reaching(struct conn *conn, const struct image *image)
 {
 	struct decision decision = filter_decide(image, conn->host, conn->port);
 	enum reason reason = decision.reason;
 	set_rule(conn, decision.rule);
-	for (size_t i = 0; reason == REASON_ALLOWED && conn->dial && i < conn->dial->n; i++)
-		if (!dial_is_permitted(image, conn->conns->route, &conn->dial->addresses[i]))
-			reason = REASON_ADDRESS_FORBIDDEN;
+	const struct address *forbidden = reason == REASON_ALLOWED && conn->dial ? find_forbidden(conn, image) : NULL;
+	if (forbidden) {
+		reason = REASON_ADDRESS_FORBIDDEN;
+		conn->dialled = *forbidden;
+	}
 	if (reason != REASON_ALLOWED)
 		ending_refuse(conn, reason, NULL);
 }

@@ -238,6 +238,22 @@ static void test_where_a_kept_connection_leads(void **state)
 	close(origin);
 }
 
+/* One of an origin's addresses is forbidden by a new version of the policy, and not the one that is being dialled. */
+static void test_what_a_new_policy_forbids_is_named(void **state)
+{
+	(void) state;
+	int client = start_client();
+	struct conn *conn = TAILQ_FIRST(&conns.open);
+	say(client, REQUEST(SILENT));
+	conn_event(&conn->client, EPOLLIN | EPOLLOUT);
+	assert_int_equal(conn->state, DIAL);
+	assert_true(address_parse4("10.0.0.1", strlen("10.0.0.1"), &conn->dial->addresses[conn->dial->n++]));
+	review_conns(&conns, image, 0);
+	hear(client, "HTTP/1.1 403 ");
+	assert_true(log_says(1, "\"fix\":{\"networks\":[\"10.0.0.1/32\"]}"));
+	end(client);
+}
+
 /* A network that the policy does not list any more is none to send another request to. */
 static void test_a_kept_connection_is_checked_again(void **state)
 {
@@ -373,6 +389,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_an_event_of_the_origin_before),
 		cmocka_unit_test(test_where_a_kept_connection_leads),
+		cmocka_unit_test(test_what_a_new_policy_forbids_is_named),
 		cmocka_unit_test(test_a_kept_connection_is_checked_again),
 		cmocka_unit_test(test_a_tunnel_behind_a_response),
 		cmocka_unit_test(test_the_end_behind_the_beginning_of_a_hello),
