@@ -97,10 +97,11 @@ static int run_copy(void *arg)
 }
 
 /*
- * The first one is a copy of the keeper: an exec takes longer than all else that a container's start waits for. It
- * holds nothing that the worker is not given anyway, and nothing hostile has been read yet. But a copy has the keeper's
- * layout of memory and its stack protector's secret, and would have it again: one that takes the place of another is
- * executed, so that nothing can be learned about it from those that died.
+ * The first one is a copy of the keeper: an exec takes longer than all else that a container's start waits for. Of what
+ * the keeper holds it learns two things that it is not given: the layout of the keeper's memory, and the secret of its
+ * stack protector, which whoever takes it over has for an attack on the keeper, by the little that this reads of its
+ * worker (SECURITY.md). One that takes the place of another is executed, so that nothing can be learned about it from
+ * those that died.
  */
 static int start(const struct builtin *builtin, char **argv, const int *fds, size_t n_fds, struct handle *handle,
 	struct error *err)

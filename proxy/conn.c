@@ -2,7 +2,7 @@
 /*
  * state     waits for                        deadline            ends in                        file
  * HEAD      the client's request head        head_timeout_ms     RESOLVE; DIAL for an address;  request.c
- *                                                                ANSWER; HANDSHAKE for SOCKS5
+ *                                                                ANSWER; HANDSHAKE for SOCKS5;
  *                                                                EXCHANGE for plain HTTP
  * HANDSHAKE the client's SOCKS5 request      head_timeout_ms     RESOLVE, DIAL, ANSWER          handshake.c
  * RESOLVE   the resolver                     resolve_timeout_ms  DIAL, ANSWER                   reach.c
@@ -16,7 +16,8 @@
  *                                            idle_timeout_ms
  * DONE      the sweep that frees it
  *
- * Beside these, all states up to TUNNEL end when the connection has been open for total_timeout_ms.
+ * Beside these, all states up to TUNNEL end when the connection has been open for total_timeout_ms, and in DONE at once
+ * when there is nobody left to answer: the client has reset, or the worker ends.
  *
  * An external proxy's connection begins in DIAL. head_timeout_ms counts from accept(2). The log line is written on the
  * way into ANSWER, LINGER or DONE, whichever comes first.

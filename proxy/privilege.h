@@ -12,7 +12,7 @@
 /*
  * Leaves the capabilities of keep (of those that the process has) in the permitted and effective sets, none in the
  * inheritable and ambient ones, and sets no_new_privs. The bounding set is cut to keep while there is CAP_SETPCAP,
- * without it it stays as an earlier call left it. capabilities(7).
+ * without it it stays as it is. capabilities(7).
  */
 int privilege_keep(uint64_t keep, struct error *err);
 

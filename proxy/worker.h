@@ -10,7 +10,7 @@
 
 enum worker_fd {
 	WORKER_FD_LISTENER = 3, /* = SPAWN_FD_FIRST; closed: it comes by CHANNEL_LISTEN */
-	WORKER_FD_IMAGE,        /* sealed memfd, oci/image.h */
+	WORKER_FD_IMAGE,        /* oci/imagefile.h: a sealed memfd, or a file of all who use the policy */
 	WORKER_FD_LOG,          /* O_APPEND; JSON lines */
 	WORKER_FD_RESOLV_CONF,  /* memfd: the host's resolv.conf, or closed */
 	WORKER_FD_HOSTS,        /* memfd: the host's hosts file, or closed */
