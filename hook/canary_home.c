@@ -8,6 +8,7 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+
+#define TMP "/tmp"
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -55,7 +58,7 @@ static int copy_program(const char *to, struct error *err)
 static int make_dir(struct canary_home *home, struct error *err)
 {
 	char path[128];
-	(void) snprintf(home->dir, sizeof(home->dir), "/tmp/" CANARY_NAME "XXXXXX");
+	(void) snprintf(home->dir, sizeof(home->dir), TMP "/" CANARY_NAME "%d.XXXXXX", (int) getpid());
 	if (!mkdtemp(home->dir)) {
 		home->dir[0] = '\0';
 		return error_set(err, errno, "make a directory in /tmp");
@@ -111,15 +114,38 @@ static int start_teller(struct canary_home *home, struct error *err)
 	return 0;
 }
 
-/* Policies of doctors that were killed. */
-static void remove_stale(const char *policies)
+/* What has a name of this form, "oci-egress-doctor-PID.SOMETHING", and is that of a doctor that was killed. */
+static bool is_stale(const char *name, const char **ret_something)
+{
+	int pid, len = 0;
+	if (sscanf(name, CANARY_NAME "%d.%n", &pid, &len) != 1 || len == 0 || kill(pid, 0) == 0 || errno != ESRCH)
+		return false;
+	*ret_something = name + len;
+	return true;
+}
+
+static void remove_stale_policies(const char *policies)
 {
 	_cleanup_closedir_ DIR *stream = opendir(policies);
-	for (const struct dirent *e = stream ? readdir(stream) : NULL; e; e = readdir(stream)) {
-		int pid, len = 0;
-		if (sscanf(e->d_name, CANARY_NAME "%d.json%n", &pid, &len) == 1 && len > 0 && e->d_name[len] == '\0' &&
-			kill(pid, 0) < 0 && errno == ESRCH)
+	const char *rest;
+	for (const struct dirent *e = stream ? readdir(stream) : NULL; e; e = readdir(stream))
+		if (is_stale(e->d_name, &rest) && strcmp(rest, "json") == 0)
 			(void) unlinkat(dirfd(stream), e->d_name, 0);
+}
+
+/* Directories of ours alone: in /tmp others can take any name. */
+static void remove_stale_dirs(void)
+{
+	_cleanup_closedir_ DIR *stream = opendir(TMP);
+	const char *rest;
+	for (const struct dirent *e = stream ? readdir(stream) : NULL; e; e = readdir(stream)) {
+		char path[sizeof(TMP) + NAME_MAX + 1];
+		struct stat st;
+		if (!is_stale(e->d_name, &rest))
+			continue;
+		(void) snprintf(path, sizeof(path), TMP "/%s", e->d_name);
+		if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+			remove_tree(path);
 	}
 }
 
@@ -132,7 +158,7 @@ static int write_policy(const struct settings *settings, struct canary_home *hom
 	int len = snprintf(text, sizeof(text),
 		"{\"allow\": [\"%s\"], \"networks\": [\"127.0.0.1/32\"], \"on_failure\": \"closed\"}\n", home->listed);
 
-	remove_stale(settings->policies);
+	remove_stale_policies(settings->policies);
 	_cleanup_close_ int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return error_set(err, errno, "%s", file);
@@ -148,6 +174,7 @@ int canary_home_make(const struct settings *settings, struct canary_home *ret, s
 	if (n <= 0)
 		return error_set(err, errno, "/proc/self/exe");
 	ret->program[n] = '\0';
+	remove_stale_dirs();
 	int r = make_dir(ret, err);
 	if (r == 0)
 		r = open_listener(ret, err);

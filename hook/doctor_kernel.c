@@ -90,7 +90,7 @@ static int try_netns(void *arg, struct error *err)
 
 static int keep_netns(void *arg, struct error *err)
 {
-	return netns_open(getpid(), arg, err);
+	return netns_open(gettid(), arg, err); /* a thread may be in it, and no process */
 }
 
 /* The real thing, between namespaces that nobody else is in. */
@@ -155,7 +155,7 @@ static int try_nft(void *arg, struct error *err)
 	if (r < 0)
 		return r;
 	r = -ENOENT;
-	for (size_t i = 0; i < ARRAY_SIZE(programs) && r == -ENOENT; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(programs) && (r == -ENOENT || r == -EACCES); i++)
 		r = child_run(
 			(const char *const[]){ programs[i], "-f", "-", NULL }, gate_like, TRY_TIMEOUT_MS, &child, err);
 	if (r <= 0)
@@ -171,7 +171,7 @@ static void check_nft(struct findings *findings)
 	int r = child_try(try_nft, NULL, 2 * TRY_TIMEOUT_MS, &err);
 	if (r == 0)
 		findings_ok(findings, "nft", "rules can be loaded");
-	else if (r == -ENOENT)
+	else if (r == -ENOENT || r == -EACCES)
 		findings_fault(findings, "nft", "apt-get install nftables (or dnf, apk, zypper)",
 			"there is no nft: containers whose network namespace has other interfaces cannot be guarded");
 	else

@@ -17,7 +17,7 @@
 #include "oci/policy.h"
 
 #define VERSION_TIMEOUT_MS 5000
-#define MEND_SIZE (2 * PATH_MAX + 256)
+#define MEND_SIZE (2 * PATH_MAX + 512)
 
 /* What mends a file or directory that an error of this code came from. Returns buf. */
 static const char *mend_file(int code, const char *path, const char *mode, char buf[MEND_SIZE])
@@ -36,7 +36,7 @@ static const char *mend_file(int code, const char *path, const char *mode, char 
 
 static void check_policy(struct doctor *doctor, const char *name, unsigned *good)
 {
-	char file[PATH_MAX] = "", mend[MEND_SIZE], what[POLICY_NAME_MAX + 16];
+	char file[PATH_MAX + POLICY_NAME_MAX + 8], mend[MEND_SIZE], what[POLICY_NAME_MAX + 16];
 	_cleanup_free_ char *text = NULL;
 	_cleanup_free_ struct image *image = NULL;
 	size_t len;
@@ -49,6 +49,7 @@ static void check_policy(struct doctor *doctor, const char *name, unsigned *good
 		return;
 	}
 	(void) snprintf(what, sizeof(what), "policy %s", name);
+	(void) snprintf(file, sizeof(file), "%s/%s.json", doctor->settings->policies, name);
 	findings_fault(&doctor->findings, what, mend_file(r, file, "644", mend), "%s", err.msg);
 }
 
