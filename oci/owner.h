@@ -9,7 +9,8 @@
 
 /*
  * Is this uid, as stat(2) shows it, that of somebody whose word we take: root, or ourselves? For root of a user
- * namespace in the host's file system the host's root has no number of his own; he shows as the owner of "/".
+ * namespace in the host's file system the host's root has no number of his own; he shows as the owner of "/", and so does any stranger: what is asked about must lie where
+ * strangers cannot put things.
  */
 bool owner_trusted(uid_t uid);
 
