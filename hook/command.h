@@ -14,7 +14,7 @@ struct command {
 };
 
 extern const struct command command_hook, command_proxy, command_check, command_compile, command_reload,
-	command_restart, command_status, command_log, command_doctor, command_canary;
+	command_restart, command_status, command_log, command_runtime, command_doctor, command_canary;
 
 /* Where things are on this host: what the commands that act on it share. NULL: not given on the command line. */
 struct command_places {

@@ -18,6 +18,7 @@
 #include "hook/rundir.h"
 #include "hook/sweep.h"
 #include "oci/bouquet.h"
+#include "oci/prepare.h"
 #include "oci/seccomp.h"
 
 #define ARM_TIMEOUT_MS 10000
@@ -25,6 +26,7 @@
 /* One container's start: what each step has made, for its undo. */
 struct create {
 	const struct settings *settings;
+	const struct create_order *order;
 	struct launch_place place;
 	struct timings *timings;
 	struct plan plan;
@@ -35,6 +37,7 @@ struct create {
 	bool made_link; /* by us, not by a sibling; we hold its listener beside the keeper, until nothing is to be
 			   undone */
 	struct launch launch;
+	bool prepared; /* config.json has the bouquet for this very link, and the filter */
 	struct sock_fprog filter;
 	struct arm arm;
 };
@@ -130,12 +133,16 @@ static int join_keeper(struct create *c, struct error *err)
 /* Everything of arming that can be done before its turn comes. */
 static int prepare_arms(struct create *c, struct error *err)
 {
+	struct bouquet bouquet;
+	bouquet_make(c->link.proxy, c->link.port, &bouquet);
+	char fingerprint[PREPARE_FINGERPRINT_SIZE];
+	c->prepared = c->order->prepared && strcmp(c->order->prepared, prepare_fingerprint(&bouquet, fingerprint)) == 0;
+	if (c->prepared)
+		return 0;
+
 	int r = seccomp_filter_get(&c->filter, err);
 	if (r < 0)
 		return error_wrap(err, "seccomp filter");
-
-	struct bouquet bouquet;
-	bouquet_make(c->link.proxy, c->link.port, &bouquet);
 	const struct arm_request request = {
 		.pid = c->plan.pid,
 		.pidfd = c->plan.pidfd,
@@ -246,7 +253,7 @@ static int connect_proxy(struct create *c, struct error *err)
 
 static int arm_and_commit(struct create *c, struct error *err)
 {
-	int r = arm_start(&c->arm, ARM_TIMEOUT_MS, err);
+	int r = c->prepared ? 0 : arm_start(&c->arm, ARM_TIMEOUT_MS, err);
 	timings_mark(c->timings, "arm");
 	if (r < 0)
 		return error_wrap(err, "arm process %d", (int) c->plan.pid);
@@ -261,7 +268,7 @@ static int arm_and_commit(struct create *c, struct error *err)
 		r = launch_commit(&c->launch, err);
 	if (r < 0)
 		return error_close(err);
-	r = arm_commit(&c->arm, err);
+	r = c->prepared ? 0 : arm_commit(&c->arm, err);
 	timings_mark(c->timings, "commit");
 	if (r == 0 && naming_known(&c->record.names))
 		openlog_write_names(c->place.log, &c->record);
@@ -273,7 +280,8 @@ static int guard(struct create *c, struct error *err)
 	int r = connect_proxy(c, err);
 	if (r == 0)
 		r = arm_and_commit(c, err);
-	return r < 0 && c->joined ? error_close(err) : r;
+	/* What config.json gives the container is there, guarded or not: open would be half of it. */
+	return r < 0 && (c->joined || c->order->prepared) ? error_close(err) : r;
 }
 
 /* In reverse. */
@@ -321,10 +329,20 @@ static int fail(struct create *c, const struct error *err)
 	return 1;
 }
 
+/* For this very container: by another hook of ours, as when hooks.d has one, beside the wrapper's. */
+static int called_before(const struct create *c)
+{
+	if (!c->order->policy || strcmp(c->record.policy, c->plan.policy) == 0)
+		return 0;
+	log_error("container %s does not start: it is to have policy %s, and another hook has given it %s",
+		c->record.id, c->plan.policy, c->record.policy);
+	return 1;
+}
+
 static int run(struct create *c, const char *state, size_t len)
 {
 	struct error err;
-	int r = plan_make(c->settings, state, len, &c->plan, &err);
+	int r = plan_make(c->settings, c->order->policy, state, len, &c->plan, &err);
 	timings_mark(c->timings, "plan");
 	if (r < 0) {
 		log_error("container %s does not start: %s", c->plan.state ? c->plan.state->id : "(unknown)", err.msg);
@@ -336,7 +354,7 @@ static int run(struct create *c, const char *state, size_t len)
 	r = reserve(c, &err);
 	timings_mark(c->timings, "record");
 	if (r > 0)
-		return 0; /* called before for this very container */
+		return called_before(c);
 	if (r < 0) {
 		log_error("container %s does not start: %s", c->plan.state->id, err.msg);
 		if (c->lock >= 0)
@@ -351,11 +369,12 @@ static int run(struct create *c, const char *state, size_t len)
 	return fail(c, &err);
 }
 
-int create_run(
-	const struct settings *settings, const char *keeper, const char *state, size_t len, struct timings *timings)
+int create_run(const struct settings *settings, const char *keeper, const struct create_order *order, const char *state,
+	size_t len, struct timings *timings)
 {
 	struct create c = {
 		.settings = settings,
+		.order = order,
 		.place = { .run = -1, .log = settings->log, .state = settings->state, .keeper = keeper,
 			.on_failure = settings->on_failure },
 		.timings = timings,

@@ -22,9 +22,13 @@
 
 static struct command_places places;
 static const char *timings_file;
+static struct create_order order;
 
 static const struct option_row options[] = {
 	COMMAND_PLACES_ROWS(places),
+	{ "policy", "NAME", "the policy, whatever annotations say", &order.policy, NULL },
+	{ "prepared", "WHAT", "config.json has been prepared by oci-egress-runtime, which says so", &order.prepared,
+		NULL },
 	{ "timings", "FILE", "append where this hook's time went, a JSON line in microseconds", &timings_file, NULL },
 	{ 0 },
 };
@@ -50,7 +54,7 @@ static int run_stage(const char *stage, const struct settings *settings, const c
 
 	struct timings timings;
 	timings_start(&timings);
-	int status = create_run(settings, command_keeper(&places), state, len, &timings);
+	int status = create_run(settings, command_keeper(&places), &order, state, len, &timings);
 	if (timings_file)
 		timings_write(&timings, timings_file);
 	return status;

@@ -6,9 +6,11 @@
 
 #include "base/cleanup.h"
 #include "hook/command.h"
+#include "hook/runtime.h"
 
 static const struct command *const commands[] = { &command_hook, &command_proxy, &command_check, &command_compile,
-	&command_reload, &command_restart, &command_status, &command_log, &command_doctor, &command_canary };
+	&command_reload, &command_restart, &command_status, &command_log, &command_runtime, &command_doctor,
+	&command_canary };
 
 static void print_help(FILE *to)
 {
@@ -17,7 +19,7 @@ static void print_help(FILE *to)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (commands[i]->text)
 			(void) fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->text);
-	(void) fprintf(to, "\noci-egress COMMAND --help says more; so do oci-egress(8) and oci-egress-policy(5).\n");
+	(void) fprintf(to, "\noci-egress COMMAND --help says more; so do oci-egress(1) and oci-egress-policy(5).\n");
 }
 
 static void print_command_help(const struct command *command)
@@ -40,7 +42,7 @@ static int open_stdio(void)
 {
 	int fd;
 	do
-		fd = open("/dev/null", O_RDWR);
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		close(fd);
@@ -51,6 +53,8 @@ int main(int argc, char **argv)
 {
 	if (open_stdio() < 0)
 		return 1;
+	if (argc > 0 && runtime_is_name(argv[0]))
+		return runtime_main(argc, argv);
 	if (argc < 2) {
 		print_help(stderr);
 		return 2;

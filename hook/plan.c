@@ -51,8 +51,11 @@ static int read_config(const struct state *state, struct config **ret, struct er
 }
 
 /* Which policy? Leaves plan->policy empty where none is meant. *config is read only where somebody needs it. */
-static int choose_policy(const struct settings *settings, struct plan *plan, struct config **config, struct error *err)
+static int choose_policy(const struct settings *settings, const char *fixed, struct plan *plan, struct config **config,
+	struct error *err)
 {
+	if (fixed)
+		return choice_take(settings, "--policy", fixed, plan, err);
 	const char *from = "annotation " CHOICE_ANNOTATION;
 	const char *name = state_annotation(plan->state, CHOICE_ANNOTATION);
 
@@ -129,13 +132,13 @@ static int check_status(const struct state *state, struct error *err)
 	return 0;
 }
 
-static int make(const struct settings *settings, const char *state_text, size_t len, struct plan *plan,
-	struct config **config, struct error *err)
+static int make(const struct settings *settings, const char *policy, const char *state_text, size_t len,
+	struct plan *plan, struct config **config, struct error *err)
 {
 	int r = state_parse(state_text, len, &plan->state, err);
 	if (r < 0)
 		return r;
-	r = choose_policy(settings, plan, config, err);
+	r = choose_policy(settings, policy, plan, config, err);
 	if (r < 0)
 		return r;
 	r = choice_compile(settings, plan, err);
@@ -160,10 +163,11 @@ static int make(const struct settings *settings, const char *state_text, size_t 
 	return open_process(plan, err);
 }
 
-int plan_make(const struct settings *settings, const char *state_text, size_t len, struct plan *ret, struct error *err)
+int plan_make(const struct settings *settings, const char *policy, const char *state_text, size_t len, struct plan *ret,
+	struct error *err)
 {
 	struct config *config = NULL;
-	int r = make(settings, state_text, len, ret, &config, err);
+	int r = make(settings, policy, state_text, len, ret, &config, err);
 	config_free(config);
 	return r < 0 ? error_close(err) : 0;
 }

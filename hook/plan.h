@@ -33,8 +33,10 @@ struct plan {
 #define PLAN_EMPTY ((struct plan){ .image_fd = -1, .pidfd = -1, .netns = -1 })
 
 /*
- * Makes the plan. Every failure is closed (struct error): what stands in state, config.json, annotations and policies
- * is for people to put right. *ret is to be released by plan_clear() whatever the result.
+ * Makes the plan, for that policy; NULL: for the one that annotation, variable or the file "default" choose. Every
+ * failure is closed (struct error): what stands in state, config.json, annotations and policies is for people to put
+ * right. *ret is to be released by plan_clear() whatever the result.
  */
-int plan_make(const struct settings *settings, const char *state_text, size_t len, struct plan *ret, struct error *err);
+int plan_make(const struct settings *settings, const char *policy, const char *state_text, size_t len, struct plan *ret,
+	struct error *err);
 void plan_clear(struct plan *plan);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the wrapper changes before a runtime reads it. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "hook/runtime_args.h"
+#include "oci/bouquet.h"
+#include "oci/settings.h"
+
+/*
+ * Of a container that is created: its config.json gets the bouquet, the filter and our hook. policy is its policy;
+ * NULL: the one that the annotation, the variable or the file "default" choose. hook_args, ended by NULL, go to the
+ * hook: where things are on this host.
+ *
+ * One that no policy is for is left as it is. Every error must stop the container.
+ */
+int runtime_edit_create(const struct settings *settings, const struct runtime_args *args, const char *policy,
+	const char *const hook_args[], struct error *err);
+
+/*
+ * Of a process that joins a container: where we guard that one, the file of --process gets the bouquet of the policy
+ * that the container started with. *ret_bouquet: what the runtime has to be told by --env, where there is no such file;
+ * n is 0 where there is nothing to tell.
+ */
+int runtime_edit_exec(const struct settings *settings, const struct runtime_args *args, int argc, char **argv,
+	struct bouquet *ret_bouquet, struct error *err);
