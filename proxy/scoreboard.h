@@ -15,7 +15,7 @@
 #include "base/host.h"
 #include "proxy/reason.h"
 
-#define SCOREBOARD_VERSION 4u
+#define SCOREBOARD_VERSION 3u
 
 struct scoreboard_counters {
 	_Atomic uint64_t accepted; /* connections, the hook's probes not counted */
