@@ -10,28 +10,21 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 #define READ_CHUNK 16384
 
 #define NO_DEADLINE INT64_MAX
 
-static int64_t io_now_ms(void)
-{
-	struct timespec now;
-	(void) clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Until there is something to read, or the end. */
 static int io_await(int fd, int64_t deadline, struct error *err)
 {
 	while (deadline != NO_DEADLINE) {
-		int64_t left = deadline - io_now_ms();
+		int64_t left = deadline - clock_now_ms();
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		int r = left <= 0 ? 0 : poll(&p, 1, (int) left);
 		if (r > 0)
@@ -116,7 +109,7 @@ int io_read_all(int fd, size_t max, char **ret_text, size_t *ret_len, struct err
 
 int io_read_all_within(int fd, size_t max, int timeout_ms, char **ret_text, size_t *ret_len, struct error *err)
 {
-	return io_read_all_by(fd, max, io_now_ms() + timeout_ms, ret_text, ret_len, err);
+	return io_read_all_by(fd, max, clock_now_ms() + timeout_ms, ret_text, ret_len, err);
 }
 
 int io_write_all(int fd, const void *bytes, size_t len, struct error *err)

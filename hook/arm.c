@@ -10,27 +10,20 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "hook/beside.h"
 #include "hook/tracer.h"
 
 #define COMMIT_TIMEOUT_MS 5000
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-	(void) clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* The tracer's next message. -ETIMEDOUT, or -EPIPE when it has ended. */
 static int arm_hear(int sock, int64_t deadline, struct tracer_message *ret, struct error *err)
 {
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_now_ms();
 		struct pollfd p = { .fd = sock, .events = POLLIN };
 		int r = poll(&p, 1, left > 0 ? (int) left : 0);
 		if (r < 0 && errno != EINTR)
@@ -52,7 +45,7 @@ static int arm_hear(int sock, int64_t deadline, struct tracer_message *ret, stru
 /* Until the filter is in. err->closed as the tracer says, or once it was about to seize. */
 static int arm_await(int sock, int timeout_ms, struct error *err)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = clock_now_ms() + timeout_ms;
 	bool seizes = false;
 	for (;;) {
 		struct tracer_message message;
@@ -145,7 +138,7 @@ int arm_commit(struct arm *arm, struct error *err)
 	struct tracer_message message;
 	int r = arm_tell(arm, HOOK_COMMITS, err);
 	if (r == 0)
-		r = arm_hear(arm->pipe, now_ms() + COMMIT_TIMEOUT_MS, &message, err);
+		r = arm_hear(arm->pipe, clock_now_ms() + COMMIT_TIMEOUT_MS, &message, err);
 	if (r == 0 && message.says == TRACER_COMMITTED) {
 		close(arm->pipe);
 		arm->pipe = -1;

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "hook/command.h"
 #include "oci/bouquet.h"
@@ -41,13 +41,6 @@ static void say(const char *what, bool ok, const char *fmt, ...)
 	(void) vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	(void) printf("%s %s %s\n", what, ok ? "ok" : "not", why);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	(void) clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* -- the variables */
@@ -219,7 +212,7 @@ static void try_denied(void)
 static void try_connect(const char *what, const struct sockaddr *to, socklen_t size, const char *name)
 {
 	_cleanup_close_ int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int64_t start = now_ms();
+	int64_t start = clock_now_ms();
 	int problem = 0;
 	socklen_t len = sizeof(problem);
 	if (fd < 0 || connect(fd, to, size) < 0)
@@ -234,7 +227,7 @@ static void try_connect(const char *what, const struct sockaddr *to, socklen_t s
 	else if (problem == EINPROGRESS)
 		say(what, false, "%s is not closed: packets get lost on their way", name);
 	else
-		say(what, true, "%s: %s, after %lld ms", name, strerror(problem), (long long) (now_ms() - start));
+		say(what, true, "%s: %s, after %lld ms", name, strerror(problem), (long long) (clock_now_ms() - start));
 }
 
 static void try_tcp(const char *what, const char *address, uint16_t port)

@@ -10,18 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "hook/process.h"
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	(void) clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void close_one(int *fd)
 {
@@ -131,13 +124,13 @@ static bool is_over(const struct pollfd fds[3])
 
 int child_read(struct child *child, const char *until, int timeout_ms, struct error *err)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = clock_now_ms() + timeout_ms;
 	for (;;) {
 		if (until && strstr(child->out_text, until))
 			return 0;
 		struct pollfd fds[] = { { .fd = child->out, .events = POLLIN }, { .fd = child->err, .events = POLLIN },
 			{ .fd = child->pidfd, .events = POLLIN } };
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_now_ms();
 		int n = left > 0 ? poll(fds, ARRAY_SIZE(fds), (int) left) : 0;
 		if (n < 0)
 			return error_set(err, errno, "poll");

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/host.h"
 #include "base/io.h"
 #include "hook/doctor.h"
@@ -103,13 +103,6 @@ static void hear(struct question *question, const uint8_t *query, size_t len)
 	question->refused = parsed.verdict == DNS_FAILED;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	(void) clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static bool is_open(const struct question *question)
 {
 	return !question->answered && question->error == 0;
@@ -118,7 +111,7 @@ static bool is_open(const struct question *question)
 /* All servers at once: those that are silent cost one wait together. */
 static void hear_all(struct question *questions, size_t n, const uint8_t *query, size_t len)
 {
-	int64_t deadline = now_ms() + ANSWER_TIMEOUT_MS;
+	int64_t deadline = clock_now_ms() + ANSWER_TIMEOUT_MS;
 	for (;;) {
 		struct pollfd fds[RESOLVCONF_SERVERS_MAX];
 		size_t open = 0;
@@ -127,7 +120,7 @@ static void hear_all(struct question *questions, size_t n, const uint8_t *query,
 				.events = POLLIN };
 			open += is_open(&questions[i]);
 		}
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_now_ms();
 		if (open == 0 || left <= 0 || poll(fds, n, (int) left) <= 0)
 			return;
 		for (size_t i = 0; i < n; i++)

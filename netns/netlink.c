@@ -11,10 +11,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #define NETLINK_EACH_MAX 65536
 #define NETLINK_DUMP_TRIES 4
@@ -466,14 +466,6 @@ int netlink_watch(int *ret_fd, struct error *err)
 	return 0;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void) clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /*
  * What the notifications say does not matter, nor that some were lost (ENOBUFS): fn asks for itself. Bounded: who is
  * root in that namespace can make them faster than they are read.
@@ -488,12 +480,12 @@ static void watch_drain(int watch)
 
 int netlink_await(int watch, int timeout_ms, int (*fn)(void *arg, struct error *err), void *arg, struct error *err)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = clock_now_ms() + timeout_ms;
 
 	for (;;) {
 		watch_drain(watch);
 		int r = fn(arg, err);
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_now_ms();
 		if (r != 0 || left <= 0)
 			return r;
 		struct pollfd event = { .fd = watch, .events = POLLIN };

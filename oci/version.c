@@ -5,10 +5,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "oci/imagefile.h"
 
@@ -16,10 +16,7 @@
 
 int version_unsettled_ms(const struct stat *st)
 {
-	struct timespec now;
-	(void) clock_gettime(CLOCK_REALTIME, &now);
-	int64_t age_ms =
-		((int64_t) now.tv_sec - st->st_ctim.tv_sec) * 1000 + (now.tv_nsec - st->st_ctim.tv_nsec) / 1000000;
+	int64_t age_ms = clock_realtime_ms() - clock_ms(st->st_ctim);
 	return age_ms < 0 || age_ms >= STAMP_SETTLED_MS ? 0 : (int) (STAMP_SETTLED_MS - age_ms);
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/spawn.h"
 #include "proxy/access_log.h"
@@ -181,7 +182,7 @@ int builtin_on_end(struct builtin *builtin, struct error *err)
 		return error_say(
 			err, ENOTCONN, "the listener was closed from inside the container's network namespace");
 
-	int64_t now = handle_now_ms();
+	int64_t now = clock_now_ms();
 	builtin->died_ms[builtin->deaths++ % BUILTIN_DEATHS_MAX] = now;
 	int64_t oldest = builtin->died_ms[builtin->deaths % BUILTIN_DEATHS_MAX];
 	if (builtin->deaths < BUILTIN_DEATHS_MAX || now - oldest > BUILTIN_DEATHS_WINDOW_MS)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/spawn.h"
 
 /* What the command finds its descriptors at: see the arguments. */
@@ -58,7 +59,7 @@ int compiling_start(struct compiling *compiling, int program, int run, const str
 	compiling->handle = handle;
 	compiling->answer = TAKE_FD(answer);
 	compiling->len = 0;
-	compiling->end_ms = handle_now_ms() + COMPILING_TIMEOUT_MS;
+	compiling->end_ms = clock_now_ms() + COMPILING_TIMEOUT_MS;
 	return 0;
 }
 
@@ -82,7 +83,7 @@ static bool read_answer(struct compiling *compiling)
 int compiling_look(struct compiling *compiling, const char **ret_image, struct error *err)
 {
 	bool ended = read_answer(compiling);
-	if (!ended && handle_now_ms() < compiling->end_ms)
+	if (!ended && clock_now_ms() < compiling->end_ms)
 		return 0;
 	/* The answer says how it went: nobody waits for the process to be gone of itself. */
 	compiling_stop(compiling);

@@ -31,9 +31,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "proxy/conn_parts.h"
 #include "proxy/ending.h"
 #include "proxy/exchange.h"
@@ -290,13 +290,11 @@ void conns_end_all(struct conns *conns, enum reason reason)
 
 void conn_stamp(struct conn *conn)
 {
-	struct timespec now;
 	conn->started_ms = conn->conns->now_ms;
 	if (!conn->slot)
 		return;
 	scoreboard_mark(conn->slot, SCOREBOARD_OPEN);
-	clock_gettime(CLOCK_REALTIME, &now);
-	conn->slot->started_ms = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	conn->slot->started_ms = clock_realtime_ms();
 }
 
 bool conn_start(struct conns *conns, int fd)

@@ -10,22 +10,15 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 
 static_assert(sizeof(struct control_status) <= CONTROL_TEXT_SIZE, "an answer has one size");
 
 /* connect(2) to a unix socket waits where the backlog is full, for as long as SO_SNDTIMEO says: unix(7). */
 #define CONNECT_TIMEOUT_S 5
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-	(void) clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 bool control_id_valid(const char *id)
 {
@@ -72,9 +65,9 @@ static int control_send(
 
 static int control_wait(int sock, int timeout_ms, struct error *err)
 {
-	int64_t end = now_ms() + timeout_ms;
+	int64_t end = clock_now_ms() + timeout_ms;
 	for (;;) {
-		int64_t left = end - now_ms();
+		int64_t left = end - clock_now_ms();
 		struct pollfd pfd = { .fd = sock, .events = POLLIN };
 		int n = poll(&pfd, 1, left > 0 ? (int) left : 0);
 		if (n > 0)

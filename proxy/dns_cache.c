@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 #define BUCKETS 256
 #define MALLOC_OVERHEAD 16
 
@@ -31,12 +33,12 @@ static size_t entry_cost(const struct dns_entry *entry)
 	return entry_size(entry->name_len, entry->type, entry->n) + MALLOC_OVERHEAD;
 }
 
-/* FNV-1a. Whoever chooses names that collide finds no more entries in his way than there may be in all. */
+/* Whoever chooses names that collide finds no more entries in his way than there may be in all. */
 static uint32_t bucket_of(const char *name, enum dns_type type)
 {
-	uint32_t h = 2166136261u ^ (uint32_t) type;
+	uint32_t h = HASH_INIT ^ (uint32_t) type;
 	for (; *name; name++)
-		h = (h ^ (unsigned char) *name) * 16777619u;
+		h = hash_add(h, (unsigned char) *name);
 	return (h ^ h >> 16) % BUCKETS;
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/spawn.h"
 #include "proxy/inherited.h"
 #include "proxy/init.h"
@@ -102,8 +103,8 @@ int external_start(struct external *external, const struct image *image, struct 
 	external->uid = user.uid;
 	external->life = TAKE_FD(ours);
 	external->backoff_ms = BACKOFF_MIN_MS;
-	external->next_ms = handle_now_ms() + BACKOFF_MIN_MS;
-	external->end_ms = handle_now_ms() + image->startup_timeout_ms;
+	external->next_ms = clock_now_ms() + BACKOFF_MIN_MS;
+	external->end_ms = clock_now_ms() + image->startup_timeout_ms;
 	return 0;
 }
 
@@ -115,7 +116,7 @@ static const char *command(const struct external *external)
 
 int external_look(struct external *external, struct error *err)
 {
-	int64_t now = handle_now_ms();
+	int64_t now = clock_now_ms();
 	if (external->listening)
 		return 1;
 	if (now < external->next_ms)

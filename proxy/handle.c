@@ -6,21 +6,15 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-int64_t handle_now_ms(void)
-{
-	struct timespec ts;
-	(void) clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
+#include "base/clock.h"
 
 static bool handle_wait(const struct handle *handle, int64_t timeout_ms)
 {
-	int64_t end = handle_now_ms() + timeout_ms;
+	int64_t end = clock_now_ms() + timeout_ms;
 	for (;;) {
-		int64_t left = end - handle_now_ms();
+		int64_t left = end - clock_now_ms();
 		struct pollfd pfd = { .fd = handle->pidfd, .events = POLLIN };
 		int n = poll(&pfd, 1, left > 0 ? (int) left : 0);
 		if (n >= 0 || errno != EINTR)

@@ -19,9 +19,6 @@ struct handle {
 
 #define HANDLE_NONE ((struct handle){ .pidfd = -1 })
 
-/* CLOCK_MONOTONIC: what deadlines are measured by. */
-int64_t handle_now_ms(void);
-
 /* Has it ended? False also where there is none. */
 bool handle_ended(const struct handle *handle);
 

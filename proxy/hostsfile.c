@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hash.h"
 #include "proxy/words.h"
 
 struct hostsfile {
@@ -33,13 +34,13 @@ static bool equal(struct words a, struct words b)
 	return words_len(a) == words_len(b) && strncasecmp(a.at, b.at, words_len(a)) == 0;
 }
 
-/* FNV-1a, of what equal() takes for the same. */
+/* Of what equal() takes for the same. */
 static uint32_t hash(struct words name)
 {
-	uint32_t h = 2166136261u;
+	uint32_t h = HASH_INIT;
 	for (const char *p = name.at; p < name.end; p++) {
 		unsigned char c = (unsigned char) *p;
-		h = (h ^ (c >= 'A' && c <= 'Z' ? c + 32u : c)) * 16777619u;
+		h = hash_add(h, (unsigned char) (c >= 'A' && c <= 'Z' ? c | 32 : c));
 	}
 	return h;
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "oci/imagefile.h"
@@ -158,11 +159,6 @@ static void look_at_external(struct keeper *keeper)
 		keeper_fail(keeper, &err);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
 static bool may_end(const struct keeper *keeper)
 {
 	return keeper->containers.n == 0 && (keeper->joined || keeper->hook_gone);
@@ -172,15 +168,15 @@ static int poll_timeout(const struct keeper *keeper)
 {
 	int64_t next = server_next_ms(&keeper->server);
 	if (external_is_starting(keeper))
-		next = earlier(next, keeper->external.next_ms);
+		next = clock_earlier(next, keeper->external.next_ms);
 	if (may_end(keeper))
-		next = earlier(next, keeper->retry_ms);
-	next = earlier(next, reloading_next_ms(keeper));
-	next = earlier(next, retiring_next_ms(keeper));
+		next = clock_earlier(next, keeper->retry_ms);
+	next = clock_earlier(next, reloading_next_ms(keeper));
+	next = clock_earlier(next, retiring_next_ms(keeper));
 	if (next == INT64_MAX)
 		return -1;
-	int64_t left = next - handle_now_ms();
-	return left <= 0 ? 0 : (int) earlier(left, 60000);
+	int64_t left = next - clock_now_ms();
+	return left <= 0 ? 0 : (int) clock_earlier(left, 60000);
 }
 
 /* poll(2) skips descriptors below 0. */
@@ -272,7 +268,7 @@ static void dispatch(struct keeper *keeper, const struct pollfd *pfds, size_t n,
 /* The lock, or -1: a hook has it, or the directory cannot be written now. Both pass. */
 static int take_lock(struct keeper *keeper)
 {
-	int64_t now = handle_now_ms();
+	int64_t now = clock_now_ms();
 	int lock;
 	if (!may_end(keeper) || now < keeper->retry_ms)
 		return -1;

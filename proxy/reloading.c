@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "oci/imagefile.h"
 #include "proxy/hostsfile.h"
@@ -38,17 +39,23 @@ bool reloading_is_due(const struct keeper *keeper)
 	return keeper->reloading.due_ms != INT64_MAX;
 }
 
-/* FNV-1a: what the external proxy was started by. */
-static uint64_t digest_external(const struct image *image)
+static bool same_text(const struct image *a, struct image_text in_a, const struct image *b, struct image_text in_b)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-	const struct image_text *argv = image_records(image, image->external.argv);
-	for (uint32_t i = 0; i <= image->external.argv.count; i++) {
-		struct image_text text = i < image->external.argv.count ? argv[i] : image->external.user;
-		for (uint32_t at = 0; at <= text.len; at++)
-			hash = (hash ^ (unsigned char) image_string(image, text)[at]) * UINT64_C(0x100000001b3);
-	}
-	return hash ^ image->external.port ^ (uint64_t) image->proxy << 32;
+	return in_a.len == in_b.len && memcmp(image_string(a, in_a), image_string(b, in_b), in_a.len) == 0;
+}
+
+/* Would the external proxy be started in the same way by both? */
+static bool same_external(const struct image *a, const struct image *b)
+{
+	const struct image_text *argv_a = image_records(a, a->external.argv),
+				*argv_b = image_records(b, b->external.argv);
+	if (a->external.argv.count != b->external.argv.count || a->external.port != b->external.port ||
+		!same_text(a, a->external.user, b, b->external.user))
+		return false;
+	for (uint32_t i = 0; i < a->external.argv.count; i++)
+		if (!same_text(a, argv_a[i], b, argv_b[i]))
+			return false;
+	return true;
 }
 
 void reloading_init(struct keeper *keeper, const char *stamp, const char *on_failure)
@@ -65,7 +72,6 @@ void reloading_init(struct keeper *keeper, const char *stamp, const char *on_fai
 		.due_ms = INT64_MAX,
 		.offered_fd = -1,
 		.link = keeper->image->link,
-		.external = digest_external(keeper->image),
 		.since = (int64_t) time(NULL),
 	};
 	(void) snprintf(reloading->stamp, sizeof(reloading->stamp), "%s", stamp);
@@ -89,12 +95,12 @@ void reloading_begin(struct keeper *keeper)
 	if (r < 0)
 		log_warning(
 			"network namespace %s: changes are seen by oci-egress reload alone: %s", keeper->key, err.msg);
-	reloading->due_ms = handle_now_ms();
+	reloading->due_ms = clock_now_ms();
 }
 
 void reloading_ask(struct keeper *keeper)
 {
-	keeper->reloading.due_ms = handle_now_ms();
+	keeper->reloading.due_ms = clock_now_ms();
 }
 
 void reloading_doubt(struct keeper *keeper)
@@ -111,7 +117,7 @@ bool reloading_is_overtaken(const struct keeper *keeper, const struct image *ima
 void reloading_on_change(struct keeper *keeper)
 {
 	struct reloading *reloading = &keeper->reloading;
-	int64_t now = handle_now_ms();
+	int64_t now = clock_now_ms();
 	watching_take(&reloading->watching);
 	if (reloading->first_ms == 0)
 		reloading->first_ms = now;
@@ -202,7 +208,7 @@ uint32_t reloading_needs(const struct keeper *keeper)
 	uint32_t bits = 0;
 	if (image->link != reloading->link)
 		bits |= CONTROL_NEEDS_LINK;
-	if (digest_external(image) != reloading->external)
+	if (keeper->external.image && !same_external(keeper->external.image, image))
 		bits |= CONTROL_NEEDS_PROXY;
 	if (image->limits.connections > keeper->builtin.n_slots)
 		bits |= CONTROL_NEEDS_CONNECTIONS;
@@ -274,7 +280,7 @@ int reloading_offer(struct keeper *keeper, const struct image *image, size_t len
 	reloading->offered = image;
 	reloading->offered_len = len;
 	reloading->offered_fd = fd;
-	reloading->offered_end_ms = handle_now_ms() + REVIEW_TIMEOUT_MS;
+	reloading->offered_end_ms = clock_now_ms() + REVIEW_TIMEOUT_MS;
 	reloading->reviews += r > 0;
 	if (r == 0)
 		adopt(keeper, 0);
@@ -330,7 +336,7 @@ void reloading_on_compiler(struct keeper *keeper)
 		r = take_compiled(keeper, name, &err);
 	if (r == -ENOENT && ++reloading->tries < TRIES_MAX) {
 		reloading->stamp[0] = '\0'; /* a newer version has taken its place in between */
-		reloading->due_ms = handle_now_ms();
+		reloading->due_ms = clock_now_ms();
 		return;
 	}
 	reloading->tries = 0;
@@ -354,7 +360,7 @@ void reloading_on_worker_gone(struct keeper *keeper)
 void reloading_advance(struct keeper *keeper)
 {
 	struct reloading *reloading = &keeper->reloading;
-	int64_t now = handle_now_ms();
+	int64_t now = clock_now_ms();
 	if (reloading->compiling.answer >= 0 && now >= reloading->compiling.end_ms)
 		reloading_on_compiler(keeper);
 	if (reloading->offered && now >= reloading->offered_end_ms) {

@@ -45,7 +45,6 @@ struct reloading {
 	uint64_t before;  /* image_fingerprint() of the version that the present one replaced; 0: none */
 
 	uint32_t link;        /* enum image_link, as the keeper began */
-	uint64_t external;    /* the external proxy's command, likewise */
 	struct error failure; /* of the last version; code 0: none */
 	uint32_t needs;       /* enum control_needs */
 	uint32_t count;       /* of versions that came after the first */

@@ -4,8 +4,8 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "proxy/access_log.h"
 #include "proxy/filter.h"
@@ -40,13 +40,6 @@ static bool take(struct scoreboard *board, uint32_t n_slots, uint32_t i, struct 
 	return true;
 }
 
-static int64_t realtime_ms(void)
-{
-	struct timespec ts;
-	(void) clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static void write_remain(
 	struct access_log *log, const struct image *image, const struct remain *remain, enum reason reason)
 {
@@ -54,7 +47,7 @@ static void write_remain(
 	struct host host = { .kind = HOST_NAME, .len = (uint8_t) remain->host_len };
 	memcpy(host.name, remain->host, host.len);
 	bool dialled = slot->dialled.family == AF_INET || slot->dialled.family == AF_INET6;
-	int64_t now = realtime_ms();
+	int64_t now = clock_realtime_ms();
 
 	const struct access_entry entry = {
 		.host = host.len > 0 ? &host : NULL,

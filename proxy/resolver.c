@@ -16,10 +16,10 @@
 #include <sys/epoll.h>
 #include <sys/queue.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "proxy/dns_cache.h"
 #include "proxy/dns_message.h"
 #include "proxy/hostsfile.h"
@@ -63,18 +63,6 @@ struct lookup {
 };
 
 static const enum dns_type types[2] = { DNS_AAAA, DNS_A };
-
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
 
 /* -- questions -- */
 
@@ -174,9 +162,9 @@ static int64_t due_ms(const struct question *question)
 	int64_t due = INT64_MAX;
 	for (int i = 0; i < 2; i++)
 		if (!question->known[i])
-			due = earlier(due, query_due_ms(&question->queries[i]));
+			due = clock_earlier(due, query_due_ms(&question->queries[i]));
 	if (question->found_ms >= 0 && !TAILQ_EMPTY(&question->lookups))
-		due = earlier(due, question->found_ms + RESOLVER_DELAY_MS);
+		due = clock_earlier(due, question->found_ms + RESOLVER_DELAY_MS);
 	return due;
 }
 
@@ -253,7 +241,7 @@ static bool question_run(struct question *question, int64_t now_ms)
 	if (has_ended(question) && question->telling == 0)
 		question_free(question);
 	else
-		resolver->next_ms = earlier(resolver->next_ms, due_ms(question));
+		resolver->next_ms = clock_earlier(resolver->next_ms, due_ms(question));
 	return tells;
 }
 
@@ -271,13 +259,13 @@ static void mark_due(struct resolver *resolver, int64_t now_ms)
 		if (due <= now_ms)
 			mark(question);
 		else
-			resolver->next_ms = earlier(resolver->next_ms, due);
+			resolver->next_ms = clock_earlier(resolver->next_ms, due);
 	}
 }
 
 void resolver_process(struct resolver *resolver)
 {
-	int64_t now_ms = monotonic_ms();
+	int64_t now_ms = clock_now_ms();
 	servers_process(&resolver->servers, now_ms);
 	mark_due(resolver, now_ms);
 	for (struct question *question; (question = TAILQ_FIRST(&resolver->marked));)
@@ -287,10 +275,10 @@ void resolver_process(struct resolver *resolver)
 int resolver_timeout_ms(const struct resolver *resolver)
 {
 	int64_t next = TAILQ_EMPTY(&resolver->questions) ? INT64_MAX : resolver->next_ms;
-	next = earlier(next, servers_due_ms(&resolver->servers));
+	next = clock_earlier(next, servers_due_ms(&resolver->servers));
 	if (next == INT64_MAX)
 		return -1;
-	int64_t left = next - monotonic_ms();
+	int64_t left = next - clock_now_ms();
 	return left > 0 ? (int) left : 0;
 }
 
@@ -378,7 +366,7 @@ static struct question *join(struct resolver *resolver, const struct host *host,
 void resolver_start(
 	struct resolver *resolver, const struct host *host, resolver_done *done, void *arg, struct lookup **ret_lookup)
 {
-	int64_t now_ms = monotonic_ms();
+	int64_t now_ms = clock_now_ms();
 	*ret_lookup = NULL;
 	resolver->counters.lookups++;
 	if (find_in_hosts(resolver, host, done, arg) || find_in_cache(resolver, host, now_ms, done, arg))
@@ -450,7 +438,7 @@ void resolver_free(struct resolver *resolver)
 static void change_servers(struct resolver *resolver, const struct resolvconf_server *servers, size_t n)
 {
 	struct question *question, *next;
-	int64_t now_ms = monotonic_ms();
+	int64_t now_ms = clock_now_ms();
 	TAILQ_FOREACH(question, &resolver->questions, entry)
 	stop_queries(question);
 	servers_set(&resolver->servers, servers, n);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "proxy/inherited.h"
 #include "proxy/keeping.h"
@@ -51,7 +52,7 @@ int retiring_begin(struct keeper *keeper, int program, struct error *err)
 	}
 	retiring->v[retiring->n++] = before;
 	retiring->program = program;
-	retiring->end_ms = handle_now_ms() + READY_TIMEOUT_MS;
+	retiring->end_ms = clock_now_ms() + READY_TIMEOUT_MS;
 	builtin_cancel_probe(&before);
 	server_on_worker_gone(&keeper->server);
 	limit_log(keeper);
@@ -182,7 +183,7 @@ void retiring_stop(struct keeper *keeper)
 void retiring_advance(struct keeper *keeper)
 {
 	struct retiring *retiring = &keeper->retiring;
-	if (!is_under_way(retiring) || handle_now_ms() < retiring->end_ms)
+	if (!is_under_way(retiring) || clock_now_ms() < retiring->end_ms)
 		return;
 	retiring->end_ms = INT64_MAX;
 	builtin_kill(&keeper->builtin);

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "oci/imagefile.h"
 #include "proxy/inherited.h"
@@ -156,7 +157,7 @@ static void on_probe(struct keeper *keeper, struct connection *connection, uint1
 	connection->probe = PROBE_WAITING;
 	connection->told = false;
 	connection->port = port;
-	connection->end_ms = handle_now_ms() + keeper->image->startup_timeout_ms + PROBE_GRACE_MS;
+	connection->end_ms = clock_now_ms() + keeper->image->startup_timeout_ms + PROBE_GRACE_MS;
 }
 
 static void on_reload(struct keeper *keeper, struct connection *connection)
@@ -399,7 +400,7 @@ static void give_up(struct keeper *keeper, struct connection *connection)
 void server_advance(struct keeper *keeper)
 {
 	struct server *server = &keeper->server;
-	int64_t now = handle_now_ms();
+	int64_t now = clock_now_ms();
 	bool asked = retiring_listens(keeper);
 	for (size_t i = 0; i < server->n; i++) {
 		if (server->v[i].probe != PROBE_NONE && now >= server->v[i].end_ms)

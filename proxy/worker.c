@@ -12,10 +12,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "oci/image.h"
@@ -54,16 +54,9 @@ struct worker {
 	struct conns conns;
 	struct given given;
 	uint32_t descriptors, log_bytes; /* what the kernel holds it to, for life */
-	bool retired; /* it ends when no connection is left */
+	bool retired;                    /* it ends when no connection is left */
 	bool stop;
 };
-
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static bool parse_number(const char *text, unsigned long max, unsigned long *ret)
 {
@@ -244,8 +237,8 @@ static bool take_policy(struct worker *worker, int fd, uint32_t size)
 	if (given_map_later(fd, size, &map) < 0 || image_check(map, size, &worker->given.image, NULL) < 0)
 		return false;
 	uint32_t log_bytes = worker->given.image->limits.log_bytes;
-	uint32_t ended = review_conns(&worker->conns, worker->given.image,
-		log_bytes < worker->log_bytes ? log_bytes : worker->log_bytes);
+	uint32_t ended = review_conns(
+		&worker->conns, worker->given.image, log_bytes < worker->log_bytes ? log_bytes : worker->log_bytes);
 	(void) munmap((void *) (uintptr_t) before, before->size);
 	apply_limits(worker);
 	say(CHANNEL_REVIEWED, ended);
@@ -346,26 +339,21 @@ static void on_event(struct worker *worker, const struct epoll_event *event)
 	}
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* How long epoll_wait(2) may wait; -1: for ever. */
 static int wait_ms(struct worker *worker)
 {
 	struct conns *conns = &worker->conns;
 	if (!TAILQ_EMPTY(&conns->ready))
 		return 0;
-	int64_t next = earlier(timers_next(&conns->timers), accepting_next_ms(&worker->accepting));
-	next = earlier(next, throttle_next_ms(conns));
-	int64_t left = next == INT64_MAX ? INT64_MAX : next - monotonic_ms();
+	int64_t next = clock_earlier(timers_next(&conns->timers), accepting_next_ms(&worker->accepting));
+	next = clock_earlier(next, throttle_next_ms(conns));
+	int64_t left = next == INT64_MAX ? INT64_MAX : next - clock_now_ms();
 	int resolver = resolver_timeout_ms(conns->resolver);
 	if (resolver >= 0)
-		left = earlier(left, resolver);
+		left = clock_earlier(left, resolver);
 	if (left == INT64_MAX)
 		return -1;
-	return left < 0 ? 0 : (int) earlier(left, INT_MAX);
+	return left < 0 ? 0 : (int) clock_earlier(left, INT_MAX);
 }
 
 static void turn(struct worker *worker)
@@ -373,7 +361,7 @@ static void turn(struct worker *worker)
 	struct conns *conns = &worker->conns;
 	struct epoll_event events[EVENTS_MAX];
 	int n = epoll_wait(conns->epoll, events, EVENTS_MAX, wait_ms(worker));
-	conns->now_ms = monotonic_ms();
+	conns->now_ms = clock_now_ms();
 	for (int i = 0; i < n; i++)
 		on_event(worker, &events[i]);
 	if (resolver_timeout_ms(conns->resolver) == 0)
@@ -453,7 +441,7 @@ int worker_main(int argc, char **argv)
 	}
 	if (role.isolated)
 		say(CHANNEL_READY, 0);
-	worker.conns.now_ms = monotonic_ms();
+	worker.conns.now_ms = clock_now_ms();
 	while (!worker.stop && !worker.accepting.closed && !(worker.retired && worker.conns.n == 0))
 		turn(&worker);
 	worker_close(&worker);

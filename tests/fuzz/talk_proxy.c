@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "oci/policy.h"
 #include "proxy/accepting.h"
 #include "proxy/access_log.h"
@@ -162,20 +163,15 @@ static void on_event(const struct epoll_event *event)
 		conn_event(source, event->events);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* When the loop would wake up of itself; INT64_MAX: never. */
 static int64_t wake_ms(void)
 {
 	if (!TAILQ_EMPTY(&conns.ready))
 		return conns.now_ms;
-	int64_t next = earlier(timers_next(&conns.timers), accepting_next_ms(&accepting));
-	next = earlier(next, throttle_next_ms(&conns));
+	int64_t next = clock_earlier(timers_next(&conns.timers), accepting_next_ms(&accepting));
+	next = clock_earlier(next, throttle_next_ms(&conns));
 	int resolver = resolver_timeout_ms(conns.resolver);
-	return resolver < 0 ? next : earlier(next, conns.now_ms + resolver);
+	return resolver < 0 ? next : clock_earlier(next, conns.now_ms + resolver);
 }
 
 bool talk_proxy_turn(void)
