@@ -26,8 +26,11 @@ static int enter_root(int root, struct error *err)
 
 static int become(uint32_t uid, struct error *err)
 {
-	/* Where a user namespace forbids setgroups(2), having none is as good: user_namespaces(7). */
-	if (setgroups(0, NULL) < 0 && (errno != EPERM || getgroups(0, NULL) != 0))
+	/*
+	 * Where a user namespace forbids setgroups(2), having none is as good: user_namespaces(7). A user who has no
+	 * other id to give us keeps the groups too, as the rest of what that user may do.
+	 */
+	if (setgroups(0, NULL) < 0 && (errno != EPERM || (getgroups(0, NULL) != 0 && uid != geteuid())))
 		return error_set(err, errno, "setgroups");
 	if (setresgid(uid, uid, uid) < 0)
 		return error_set(err, errno, "setresgid %u", uid);
