@@ -169,7 +169,7 @@ static bool may_take_more(struct conn *conn)
 {
 	const struct conns *conns = conn->conns;
 	const struct image_limits *limits = &conns->image->limits;
-	bool outlived = limits->total_timeout_ms > 0 && conn->total.kind == 0;
+	bool outlived = limits->total_timeout_ms > 0 && timer_kind(&conn->total) == 0;
 	if (conn->state != LINGER || !(conn->was_tunnel || conn->was_answered) || outlived)
 		return false;
 	if (conn->parting->drained >= PARTING_DRAIN_MAX)

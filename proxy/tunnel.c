@@ -62,7 +62,7 @@ static void open_up(struct conn *conn)
 	conn->relay.flows[RELAY_CLIENT].shut = false;
 	atomic_fetch_add_explicit(&conn->conns->board->counters.allowed, 1, memory_order_relaxed);
 	scoreboard_mark(conn->slot, SCOREBOARD_COUNTED);
-	if (conn->timer.kind == TIMER_HEAD)
+	if (timer_kind(&conn->timer) == TIMER_HEAD)
 		set_idle_deadline(conn);
 }
 
@@ -79,7 +79,7 @@ static bool check_name(struct conn *conn)
 {
 	switch (sni_check(&conn->sni, conn->client.fd, conn->host, conn->client_ended)) {
 	case SNI_WAITS:
-		if (conn->sni.begun && conn->timer.kind != TIMER_HEAD)
+		if (conn->sni.begun && timer_kind(&conn->timer) != TIMER_HEAD)
 			conn_set_deadline(conn, TIMER_HEAD, conn->conns->image->limits.head_timeout_ms);
 		return true;
 	case SNI_PASSES:
