@@ -1,90 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain HTTP through a real worker: the responses corpus, and what requests, responses and connections may do."""
+"""Plain HTTP through a real worker: the responses corpus, and what requests and responses may be."""
 import json
 import os
 import re
 import socket
-import threading
-import unittest
 
+import forwarding
 import harness
-from harness import ORIGINS, SERVED, WAIT, Origin, Worker, read_all, read_exactly, read_head
+from forwarding import OK, Case, read_message, read_request, read_until
+from harness import SERVED, read_all, read_exactly, read_head
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CORPUS = os.path.join(HERE, '..', 'corpus', 'responses')
-NAMES = None
-OK = b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
-
-
-def read_until(sock, mark):
-    data = b''
-    while mark not in data:
-        more = sock.recv(65536)
-        if not more:
-            raise EOFError(data)
-        data += more
-    return data
-
-
-def read_request(sock):
-    return read_until(sock, b'\r\n\r\n')
-
-
-def read_message(sock, to=b'GET'):
-    """Status, head and content of a response that says where it ends."""
-    status, head = read_head(sock)
-    if status == 0:
-        raise EOFError(head)
-    if to == b'HEAD' or status in (204, 304) or status < 200:
-        return status, head, b''
-    length = re.search(rb'(?i)\r\ncontent-length: *([0-9]+)\r\n', head)
-    if length:
-        return status, head, read_exactly(sock, int(length[1]))
-    if b'\r\nTransfer-Encoding: chunked\r\n' not in head:
-        return status, head, read_all(sock)
-    content = b''
-    while True:
-        size = b''
-        while not size.endswith(b'\r\n'):
-            size += read_exactly(sock, 1)
-        chunk = read_exactly(sock, int(size, 16) + 2)
-        content += chunk[:-2]
-        if int(size, 16) == 0:
-            return status, head, content
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        NAMES.answers.clear()
-        NAMES.answers.update({'origin.test': [SERVED], 'other.test': [SERVED]})
-        NAMES.asked.clear()
-        self.origin = Origin()
-        self.worker = None
-
-    def tearDown(self):
-        if self.worker:
-            self.worker.stop()
-        self.origin.close()
-
-    def start(self, limits=None, **kwargs):
-        names = [f'{name}:{self.origin.port}' for name in ('origin.test', 'other.test')]
-        self.worker = Worker({'allow': names, 'networks': ORIGINS, 'limits': limits or {}}, **kwargs)
-        self.url = b'http://origin.test:%d/' % self.origin.port
-        self.host = b'origin.test:%d' % self.origin.port
-
-    def head(self, method=b'GET', path=b'', fields=b'', version=b'1.1'):
-        return b'%s %s%s HTTP/%s\r\nHost: %s\r\n%s\r\n' % (method, self.url, path, version, self.host, fields)
-
-    def ask(self, sock, **kwargs):
-        sock.sendall(self.head(**kwargs))
-
-    def exchange(self, client, server, response=OK, **kwargs):
-        """One request and its response; server None: on a connection of its own. Returns (server, request, message)."""
-        self.ask(client, **kwargs)
-        server = server or self.origin.accept()
-        request = read_request(server)
-        server.sendall(response)
-        return server, request, read_message(client, kwargs.get('method', b'GET'))
 
 
 class Corpus(Case):
@@ -177,9 +104,10 @@ class Requests(Case):
             server, request, _ = self.exchange(
                 client, None, path=b'a/b?c=d', fields=b'Cookie: secret\r\nX-Empty:\r\nX-Named: 1\r\n'
                 b'Connection: x-named, keep-alive, Host, Content-Length\r\nProxy-Authorization: Basic c2VjcmV0\r\n'
-                b'Proxy-Connection: x\r\nTE: trailers\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nVia: 1.1 a\r\nX: \x80\r\n')
-            self.assertEqual(request, b'GET /a/b?c=d HTTP/1.1\r\nHost: %s\r\nCookie: secret\r\nX-Empty: \r\nVia: 1.1 a\r\n'
-                             b'X: \x80\r\nVia: 1.1 oci-egress\r\n\r\n' % self.host)
+                b'Proxy-Connection: x\r\nTE: trailers\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nVia: 1.1 a\r\n'
+                b'X: \x80\r\n')
+            self.assertEqual(request, b'GET /a/b?c=d HTTP/1.1\r\nHost: %s\r\nCookie: secret\r\nX-Empty: \r\n'
+                             b'Via: 1.1 a\r\nX: \x80\r\nVia: 1.1 oci-egress\r\n\r\n' % self.host)
             server.close()
         line = self.worker.line()
         self.assertEqual((line['via'], line['host'], line['verdict'], line['reason'], line['address']),
@@ -193,12 +121,14 @@ class Requests(Case):
         with self.worker.connect() as client:
             server = None
             for method, target, wanted in ((b'GET', b'', b'/'), (b'GET', b'?a=b', b'/?a=b'), (b'OPTIONS', b'', b'*'),
-                                           (b'OPTIONS', b'/', b'/'), (b'GET', b'//x', b'//x'), (b'BREW', b'/|^{}"', b'/|^{}"')):
+                                           (b'OPTIONS', b'/', b'/'), (b'GET', b'//x', b'//x'),
+                                           (b'BREW', b'/|^{}"', b'/|^{}"')):
                 client.sendall(b'%s HTTP://ORIGIN.test.:%d%s HTTP/1.1\r\nHost: evil.test\r\n\r\n'
                                % (method, self.origin.port, target))
                 server = server or self.origin.accept()
                 request = read_request(server)
-                self.assertTrue(request.startswith(b'%s %s HTTP/1.1\r\nHost: %s\r\n' % (method, wanted, self.host)), request)
+                start = b'%s %s HTTP/1.1\r\nHost: %s\r\n' % (method, wanted, self.host)
+                self.assertTrue(request.startswith(start), request)
                 server.sendall(OK)
                 self.assertEqual(read_message(client)[2], b'ok')
             server.close()
@@ -245,16 +175,18 @@ class Requests(Case):
             client.sendall(b'00002;a="b";c\r\nhe\r\n3\r\nllo\r\n0;x\r\nX-Sum: 1\r\n\r\n')
             server = self.origin.accept()
             self.assertEqual(read_until(server, b'0\r\n\r\n').split(b'\r\n\r\n', 1),
-                             [b'POST / HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\nVia: 1.1 oci-egress' % self.host,
-                              b'5\r\nhello\r\n0\r\n\r\n'])
+                             [b'POST / HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n'
+                              b'Via: 1.1 oci-egress' % self.host, b'5\r\nhello\r\n0\r\n\r\n'])
             server.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nTrailer: Y\r\n\r\n')
-            self.assertEqual(read_head(client)[1], b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nVia: 1.1 oci-egress\r\n\r\n')
+            self.assertEqual(read_head(client)[1],
+                             b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nVia: 1.1 oci-egress\r\n\r\n')
             for byte in b'05;a=b\r\nhello\r\n0\r\nY: 1\r\n\r\n':
                 server.sendall(bytes([byte]))
             data = read_until(client, b'0\r\n\r\n')
             self.assertEqual(b''.join(re.findall(rb'[0-9a-f]+\r\n([a-z]+)\r\n', data)), b'hello')
             client.sendall(self.head(method=b'POST', fields=b'Content-Length: 007\r\n') + b'content')
-            self.assertTrue(read_until(server, b'content').endswith(b'\r\nContent-Length: 7\r\nVia: 1.1 oci-egress\r\n\r\ncontent'))
+            self.assertTrue(read_until(server, b'content').endswith(
+                b'\r\nContent-Length: 7\r\nVia: 1.1 oci-egress\r\n\r\ncontent'))
             server.sendall(OK)
             self.assertEqual(read_message(client)[2], b'ok')
             server.close()
@@ -262,7 +194,8 @@ class Requests(Case):
     def test_a_request_that_is_malformed_from_the_start_is_not_begun(self):
         self.start()
         with self.worker.connect() as client:
-            client.sendall(self.head(method=b'POST', fields=b'Transfer-Encoding: chunked\r\n') + b'5\r\nhelloXX0\r\n\r\n')
+            head = self.head(method=b'POST', fields=b'Transfer-Encoding: chunked\r\n')
+            client.sendall(head + b'5\r\nhelloXX0\r\n\r\n')
             self.assertEqual(read_message(client)[0], 400)
             server = self.origin.accept()
             self.assertEqual(read_all(server), b'')
@@ -342,13 +275,16 @@ class Responses(Case):
 
     def test_bad(self):
         self.start(limits={'response_head_bytes': 4096})
-        for response in (b'HTTP/2 200 OK\r\n\r\n', b'ICY 200 OK\r\n\r\n', b'HTTP/1.1 20 OK\r\n\r\n', b'HTTP/1.1 2000 OK\r\n\r\n',
+        for response in (b'HTTP/2 200 OK\r\n\r\n', b'ICY 200 OK\r\n\r\n', b'HTTP/1.1 20 OK\r\n\r\n',
+                         b'HTTP/1.1 2000 OK\r\n\r\n',
                          b'HTTP/1.1 200 O\x00K\r\n\r\n', b'HTTP/1.1 200 OK\n\n', b'\r\nHTTP/1.1 200 OK\r\n\r\n',
                          b'HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n', b'HTTP/1.1 200 OK\r\nA : b\r\n\r\n',
                          b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok',
                          b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
-                         b'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n', b'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
-                         b'HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n', b'HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n',
+                         b'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n',
+                         b'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
+                         b'HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n',
+                         b'HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n',
                          b'HTTP/1.1 204 No\r\nContent-Length: x\r\n\r\n'):
             self.fails(response, 502, 'bad-response')
         self.fails(b'HTTP/1.1 200 OK\r\nX: ' + b'y' * 5000, 502, 'response-too-large')
@@ -385,7 +321,8 @@ class Responses(Case):
     def test_without_content(self):
         self.start()
         with self.worker.connect() as client:
-            server, _, message = self.exchange(client, None, b'HTTP/1.1 200\r\nContent-Length: 12345\r\n\r\n', method=b'HEAD')
+            server, _, message = self.exchange(client, None, b'HTTP/1.1 200\r\nContent-Length: 12345\r\n\r\n',
+                                               method=b'HEAD')
             self.assertEqual(message[1], b'HTTP/1.1 200 \r\nContent-Length: 12345\r\nVia: 1.1 oci-egress\r\n\r\n')
             for head, wanted in ((b'304 Not\r\nContent-Length: 5\r\n', b'304 Not\r\nContent-Length: 5\r\n'),
                                  (b'204 No\r\nContent-Length: 5\r\n', b'204 No\r\n'),
@@ -398,7 +335,8 @@ class Responses(Case):
         self.start()
         with self.worker.connect() as client:
             server, _, message = self.exchange(
-                client, None, b'HTTP/1.1 200 OK\r\nConnection: close, X-A, content-length\r\nX-A: 1\r\nKeep-Alive: x\r\n'
+                client, None,
+                b'HTTP/1.1 200 OK\r\nConnection: close, X-A, content-length\r\nX-A: 1\r\nKeep-Alive: x\r\n'
                 b'Set-Cookie: a\r\nSet-Cookie: b\r\nProxy-Authenticate: Basic\r\nProxy-Status: evil\r\nUpgrade: h2\r\n'
                 b'Content-Length: 0\r\n\r\n')
             self.assertEqual(message[1], b'HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 0\r\n'
@@ -429,7 +367,8 @@ class Responses(Case):
             server = self.origin.accept()
             read_request(server)
             server.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n')
-            self.assertEqual(read_all(client), b'HTTP/1.1 200 OK\r\nVia: 1.1 oci-egress\r\nConnection: close\r\n\r\nhello')
+            self.assertEqual(read_all(client),
+                             b'HTTP/1.1 200 OK\r\nVia: 1.1 oci-egress\r\nConnection: close\r\n\r\nhello')
             server.close()
 
     def test_what_is_cut_off_shows(self):
@@ -489,280 +428,5 @@ class Responses(Case):
             server.close()
 
 
-class Connections(Case):
-    def test_one_origin_after_the_other(self):
-        self.start()
-        with self.worker.connect() as client:
-            first, _, _ = self.exchange(client, None)
-            self.exchange(client, first)
-            self.url, self.host = self.url.replace(b'origin', b'other'), self.host.replace(b'origin', b'other')
-            second, _, _ = self.exchange(client, None)
-            self.assertEqual(first.recv(1), b'')
-            with self.worker.connect() as other:  # nobody else's
-                self.exchange(other, None)[0].close()
-            self.exchange(client, second)
-            first.close()
-            second.close()
-        self.assertEqual([self.worker.line()['host'] for _ in range(5)],
-                         ['origin.test', 'origin.test', 'other.test', 'other.test', 'other.test'])
-
-    def test_refused_on_a_kept_connection(self):
-        self.start()
-        with self.worker.connect() as client:
-            server, _, _ = self.exchange(client, None)
-            client.sendall(b'GET http://evil.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n' + self.head())
-            self.assertEqual(read_message(client)[0], 403)
-            self.assertEqual(client.recv(1), b'')
-            self.assertEqual(read_all(server), b'')
-            server.close()
-        self.assertEqual([self.worker.line()['verdict'] for _ in range(2)], ['allowed', 'denied'])
-        self.assertNotIn('evil.test', NAMES.asked)
-
-    def test_other_protocols_on_a_kept_connection(self):
-        self.start()
-        for data, status in ((b'\x05\x01\x00', 400), (b'CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test\r\n\r\n', 403)):
-            with self.worker.connect() as client:
-                server, _, _ = self.exchange(client, None)
-                client.sendall(data)
-                self.assertEqual(read_message(client)[0], status)
-                server.close()
-        with self.worker.connect() as client:
-            first, _, _ = self.exchange(client, None)
-            client.sendall(harness.connect_request(self.host) + b'tunnel')
-            second = self.origin.accept()  # what was used for HTTP never becomes a tunnel
-            self.assertEqual(read_head(client)[0], 200)
-            self.assertEqual(read_exactly(second, 6), b'tunnel')
-            self.assertEqual(read_all(first), b'')
-            first.close()
-            second.close()
-
-    def test_an_origin_that_ended_a_kept_connection(self):
-        self.start()
-        with self.worker.connect() as client:
-            first, _, _ = self.exchange(client, None)
-            self.ask(client)
-            read_request(first)
-            first.close()  # as one that closes just when the request comes
-            second = self.origin.accept()
-            read_request(second)
-            second.sendall(OK)
-            self.assertEqual(read_message(client)[2], b'ok')
-            self.ask(client, method=b'POST')  # must not be sent twice
-            read_request(second)
-            second.close()
-            self.assertEqual(read_message(client)[0], 502)
-        self.assertEqual([self.worker.line()['reason'] for _ in range(3)], ['allowed', 'allowed', 'origin-closed'])
-
-    def test_a_new_connection_is_not_tried_again(self):
-        self.start()
-        with self.worker.connect() as client:
-            self.ask(client)
-            server = self.origin.accept()
-            read_request(server)
-            server.close()
-            self.assertEqual(read_message(client)[0], 502)
-
-    def test_a_client_that_leaves(self):
-        self.start()
-        with self.worker.connect() as client:
-            self.ask(client)
-            server = self.origin.accept()
-            read_request(server)
-            server.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n')
-            read_head(client)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
-        with self.assertRaises(ConnectionError):
-            while True:
-                server.sendall(b'x' * 65536)
-        server.close()
-        self.assertEqual(self.worker.line()['reason'], 'client-reset')
-
-    def test_a_client_that_half_closes(self):
-        self.start()
-        with self.worker.connect() as client:
-            self.ask(client)
-            client.shutdown(socket.SHUT_WR)
-            server = self.origin.accept()
-            read_request(server)
-            server.sendall(OK)
-            self.assertEqual(read_message(client)[2], b'ok')
-            self.assertEqual(read_all(client), b'')
-            server.close()
-
-    def test_idle(self):
-        self.start(limits={'idle_timeout_ms': 1000})
-        with self.worker.connect() as client:
-            server, _, _ = self.exchange(client, None)
-            self.worker.line()
-            self.assertEqual(read_all(client), b'')
-            self.assertEqual(read_all(server), b'')
-            server.close()
-        self.assertFalse(self.worker.has_line())
-
-    def test_a_reset_of_an_idle_connection_is_no_request(self):
-        self.start()
-        with self.worker.connect() as client:
-            server, _, _ = self.exchange(client, None)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
-        self.assertEqual(read_all(server), b'')
-        server.close()
-        with self.worker.connect() as client:
-            client.sendall(b'?\r\n\r\n')
-            self.assertEqual(read_message(client)[0], 400)
-        self.assertEqual([self.worker.line()['reason'] for _ in range(2)], ['allowed', 'bad-request'])
-        self.assertFalse(self.worker.has_line())
-
-    def test_head_deadline_counts_from_the_first_byte(self):
-        self.start(limits={'head_timeout_ms': 1000})
-        with self.worker.connect() as client:
-            server, _, _ = self.exchange(client, None)
-            self.worker.line()
-            client.sendall(b'G')
-            self.assertEqual(read_message(client)[0], 408)
-            server.close()
-        self.assertEqual(self.worker.line()['reason'], 'head-timeout')
-
-    def bulk(self, chunked):
-        self.start()
-        size = 8 << 20
-        block = os.urandom(1 << 16)
-        blocks = size // len(block)
-        framed = b'%x\r\n%s\r\n' % (len(block), block) if chunked else block
-        fields = b'Transfer-Encoding: chunked\r\n' if chunked else b'Content-Length: %d\r\n' % size
-        end = b'0\r\n\r\n' if chunked else b''
-
-        def send(sock):
-            for _ in range(blocks):
-                sock.sendall(framed)
-            sock.sendall(end)
-
-        def check(sock):
-            if chunked:
-                content = read_message(Replay(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', sock))[2]
-            else:
-                content = read_exactly(sock, size)
-            self.assertEqual(content, block * blocks)
-
-        with self.worker.connect() as client:
-            self.ask(client, method=b'POST', fields=fields)
-            up = threading.Thread(target=send, args=(client,))
-            up.start()
-            server = self.origin.accept()
-            read_head(Replay(b'HTTP/1.1 200 ', server))
-            check(server)
-            up.join()
-            server.sendall(b'HTTP/1.1 200 OK\r\n%s\r\n' % fields)
-            down = threading.Thread(target=send, args=(server,))
-            down.start()
-            read_head(client)
-            check(client)
-            down.join()
-            self.exchange(client, server)
-            server.close()
-        line = self.worker.line()
-        self.assertGreaterEqual(min(line['bytes_up'], line['bytes_down']), size)
-
-    def test_bulk(self):
-        self.bulk(False)
-
-    def test_bulk_in_chunks(self):
-        self.bulk(True)
-
-    def test_backpressure(self):
-        """What the client does not read stays at the origin."""
-        self.start()
-        with self.worker.connect() as client:
-            self.ask(client)
-            server = self.origin.accept()
-            read_request(server)
-            server.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n')
-            server.settimeout(1)
-            with self.assertRaises(TimeoutError):
-                server.sendall(b'x' * 100000000)
-            with open(f'/proc/{self.worker.process.pid}/statm') as f:
-                pages = int(f.read().split()[1])
-            self.assertLess(pages * 4096, 200 << 20)
-            server.close()
-
-    def test_bytes_per_second(self):
-        self.start(limits={'bytes_per_second_down': 100000})
-        with self.worker.connect() as client:
-            start = harness.time.monotonic()
-            server, _, message = self.exchange(client, None, b'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n' + b'x' * 100000)
-            self.assertEqual(len(message[2]), 100000)
-            self.assertGreater(harness.time.monotonic() - start, .5)
-            server.close()
-
-
-class WebSocket(Case):
-    UPGRADE = b'Connection: Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n'
-
-    def test_tunnel(self):
-        self.start()
-        with self.worker.connect() as client:
-            self.ask(client, fields=self.UPGRADE)
-            server = self.origin.accept()
-            request = read_request(server)
-            self.assertIn(b'\r\nConnection: upgrade\r\nUpgrade: websocket\r\n', request)
-            self.assertIn(b'\r\nSec-WebSocket-Key: x\r\n', request)
-            server.sendall(b'HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: y\r\n\r\nfirst')
-            status, head = read_head(client)
-            self.assertEqual(status, 101)
-            self.assertIn(b'\r\nSec-WebSocket-Accept: y\r\n', head)
-            self.assertIn(b'\r\nConnection: upgrade\r\nUpgrade: websocket\r\n', head)
-            self.assertEqual(read_exactly(client, 5), b'first')
-            client.sendall(b'GET / HTTP/1.1\r\n\r\n')
-            self.assertEqual(read_exactly(server, 18), b'GET / HTTP/1.1\r\n\r\n')
-            server.sendall(b'second')
-            self.assertEqual(read_exactly(client, 6), b'second')
-            client.shutdown(socket.SHUT_WR)
-            self.assertEqual(read_all(server), b'')
-            server.close()
-            self.assertEqual(read_all(client), b'')
-        line = self.worker.line()
-        self.assertEqual((line['via'], line['verdict'], line['bytes_up']), ('http', 'allowed', len(request) + 18))
-
-    def test_not_granted(self):
-        self.start()
-        with self.worker.connect() as client:
-            server, _, message = self.exchange(client, None, fields=self.UPGRADE)
-            self.assertEqual(message[2], b'ok')
-            self.exchange(client, server)
-            server.close()
-
-    def test_other_upgrades(self):
-        self.start()
-        with self.worker.connect() as client:
-            server = None
-            for fields in (self.UPGRADE.replace(b'WebSocket\r', b'websocket, h2c\r'), self.UPGRADE.replace(b'WebSocket\r', b'h2c\r'),
-                           b'Upgrade: websocket\r\n', self.UPGRADE + b'Upgrade: h2c\r\n', self.UPGRADE + b'Content-Length: 0\r\n'):
-                server, request, _ = self.exchange(client, server, fields=fields)
-                self.assertNotIn(b'pgrade', request)
-            server.close()
-
-    def test_wrong_switch(self):
-        self.start()
-        for head in (b'Upgrade: h2c\r\nConnection: Upgrade\r\n', b'Upgrade: websocket\r\n', b''):
-            with self.worker.connect() as client:
-                server, _, message = self.exchange(client, None, b'HTTP/1.1 101 Go\r\n' + head + b'\r\n', fields=self.UPGRADE)
-                self.assertEqual(message[0], 502)
-                server.close()
-
-
-class Replay:
-    """A socket with some bytes in front."""
-
-    def __init__(self, data, sock):
-        self.data, self.sock = data, sock
-
-    def recv(self, n):
-        if self.data:
-            data, self.data = self.data[:n], self.data[n:]
-            return data
-        return self.sock.recv(n)
-
-
 if __name__ == '__main__':
-    harness.enter_namespace()
-    NAMES = harness.Names()
-    unittest.main(warnings='ignore')
+    forwarding.main()
