@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,9 +16,11 @@
 /* A worker gives up on a line that does not fit whole: the file is full although bytes are left. */
 #define LINE_ROOM 4096
 
-/* How many files one pruning may remove, each after a look at all: a keeper has others waiting. The next one goes on.
- */
+/* How many files one pruning may remove: a keeper has others waiting. The next one goes on. */
 #define PRUNE_MAX 32
+
+/* A look at a thousand files takes milliseconds: not at each of a thousand starts. */
+#define PRUNE_ONE_IN 16
 
 /* Opens and locks, which tells logfile_prune() that it is in use. 1: somebody pruned it in between. */
 static int open_locked(const struct logfile *log, int *ret_fd, struct error *err)
@@ -104,10 +107,29 @@ static bool is_log(const char *name)
 	       strlen(name) < sizeof(((struct aged *) NULL)->name);
 }
 
-/* The sum of all logs, and the oldest that is newer than *after. */
-static uint64_t scan(int dir, int64_t after, struct aged *ret_oldest)
+/* The oldest of a directory, in their order. */
+struct oldest {
+	size_t n;
+	struct aged v[PRUNE_MAX];
+};
+
+static void insert(struct oldest *oldest, const struct stat *st, int64_t mtime, const char *name)
 {
-	ret_oldest->name[0] = '\0';
+	size_t at = oldest->n;
+	while (at > 0 && oldest->v[at - 1].mtime > mtime)
+		at--;
+	if (at == PRUNE_MAX)
+		return;
+	size_t behind = (oldest->n < PRUNE_MAX ? oldest->n++ : PRUNE_MAX - 1) - at;
+	memmove(&oldest->v[at + 1], &oldest->v[at], behind * sizeof(oldest->v[0]));
+	oldest->v[at] = (struct aged){ .mtime = mtime, .size = (uint64_t) st->st_size };
+	(void) snprintf(oldest->v[at].name, sizeof(oldest->v[at].name), "%s", name);
+}
+
+/* The sum of all logs, and the oldest that are newer than after. */
+static uint64_t scan(int dir, int64_t after, struct oldest *ret)
+{
+	ret->n = 0;
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_closedir_ DIR *entries = fd < 0 ? NULL : fdopendir(fd);
 	if (!entries) {
@@ -124,30 +146,41 @@ static uint64_t scan(int dir, int64_t after, struct aged *ret_oldest)
 			continue;
 		int64_t mtime = (int64_t) st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 		sum += (uint64_t) st.st_size;
-		if (mtime > after && (!ret_oldest->name[0] || mtime < ret_oldest->mtime)) {
-			*ret_oldest = (struct aged){ .mtime = mtime, .size = (uint64_t) st.st_size };
-			(void) snprintf(ret_oldest->name, sizeof(ret_oldest->name), "%.*s",
-				(int) sizeof(ret_oldest->name) - 1, entry->d_name);
-		}
+		if (mtime > after)
+			insert(ret, &st, mtime, entry->d_name);
 	}
 	return sum;
 }
 
-static void remove_unused(int dir, const char *name)
+/* Returns whether it could. */
+static bool remove_unused(int dir, const char *name)
 {
 	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-		(void) unlinkat(dir, name, 0);
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(dir, name, 0) == 0;
 }
 
 void logfile_prune(int dir, uint64_t max_bytes)
 {
+	struct oldest oldest;
 	int64_t after = INT64_MIN;
-	for (int i = 0; i < PRUNE_MAX; i++) {
-		struct aged oldest;
-		if (scan(dir, after, &oldest) <= max_bytes || !oldest.name[0])
+	bool removed = false;
+	do { /* those that are in use are no reason to leave newer ones */
+		uint64_t sum = scan(dir, after, &oldest);
+		for (size_t i = 0; i < oldest.n && sum > max_bytes; i++) {
+			if (!remove_unused(dir, oldest.v[i].name))
+				continue;
+			sum -= oldest.v[i].size;
+			removed = true;
+		}
+		if (sum <= max_bytes || oldest.n < PRUNE_MAX)
 			return;
-		remove_unused(dir, oldest.name);
-		after = oldest.mtime;
-	}
+		after = oldest.v[oldest.n - 1].mtime;
+	} while (!removed);
+}
+
+void logfile_prune_sometimes(int dir, uint64_t max_bytes)
+{
+	unsigned char byte;
+	if (getrandom(&byte, 1, GRND_NONBLOCK) != 1 || byte % PRUNE_ONE_IN == 0)
+		logfile_prune(dir, max_bytes);
 }

@@ -38,3 +38,6 @@ uint32_t logfile_size(const struct logfile *log);
  * Removes the oldest logs of the directory that no keeper has open, until all of them together take at most max_bytes.
  */
 void logfile_prune(int dir, uint64_t max_bytes);
+
+/* The same once in a while: for a start, which adds one that is empty. */
+void logfile_prune_sometimes(int dir, uint64_t max_bytes);

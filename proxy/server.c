@@ -207,7 +207,7 @@ static void on_commit(struct keeper *keeper, struct connection *connection)
 	}
 	answer(connection, CONTROL_OK);
 	if (!keeper->settled) { /* once in a keeper's life, and now: nobody waits for it */
-		logfile_prune(KEEPER_FD_LOG_DIR, LOGFILE_TOTAL_MAX);
+		logfile_prune_sometimes(KEEPER_FD_LOG_DIR, LOGFILE_TOTAL_MAX);
 		reloading_begin(keeper);
 	}
 	keeper->settled = true;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -131,6 +132,32 @@ static void test_prunes_the_oldest_that_nobody_uses(void **state)
 	close(used.fd);
 }
 
+/* More than one look removes, of which the oldest are in use: all that is too much goes, and those stay. */
+static void test_prunes_behind_those_in_use(void **state)
+{
+	(void) state;
+	enum { USED = 40, UNUSED = 40 };
+	struct logfile used[USED];
+	struct error err;
+	char id[16], name[32];
+	for (int i = 0; i < USED + UNUSED; i++) {
+		(void) snprintf(id, sizeof(id), "x%d", i);
+		(void) snprintf(name, sizeof(name), "%s.log", id);
+		if (i < USED)
+			assert_int_equal(logfile_open(&used[i], dir, id, MAX_BYTES, &err), 0);
+		make(name, 1000, 1 + i);
+	}
+	logfile_prune(dir, 1000 * USED); /* a part, and the rest the next time */
+	logfile_prune(dir, 1000 * USED);
+	for (int i = 0; i < USED + UNUSED; i++) {
+		(void) snprintf(name, sizeof(name), "x%d.log", i);
+		assert_int_equal(size_of(name), i < USED ? 1000 : -1);
+		if (i < USED)
+			close(used[i].fd);
+		(void) unlinkat(dir, name, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -139,6 +166,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full_from_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_a_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_prunes_the_oldest_that_nobody_uses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_prunes_behind_those_in_use, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
