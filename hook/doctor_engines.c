@@ -80,17 +80,17 @@ static int check_program(const struct json_value *value, struct error *err)
 
 /* -- hooks.d: podman and CRI-O */
 
-static bool has_stage(const struct json_value *root)
+static bool has_stage(const struct json_value *root, const char *stage)
 {
 	const struct json_value *stages = json_member(root, "stages");
 	for (const struct json_value *v = stages && stages->kind == JSON_ARRAY ? stages->first : NULL; v; v = v->next)
-		if (v->kind == JSON_STRING &&
-			(json_is(v, "createRuntime") || json_is(v, "prestart") || json_is(v, "precreate")))
+		if (v->kind == JSON_STRING && json_is(v, stage))
 			return true;
 	return false;
 }
 
-/* 1: a hook of ours, and good; 0: somebody else's; -errno: ours, and why it is not good. */
+/* 1: a hook of ours, and good; 0: somebody else's, or for the end of containers; -errno: ours, and why it is not good.
+ */
 static int look_at_hook(const char *file, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
@@ -104,7 +104,11 @@ static int look_at_hook(const char *file, struct error *err)
 	const struct json_value *path = hook && hook->kind == JSON_OBJECT ? json_member(hook, "path") : NULL;
 	if (!base_is(path, PROGRAM, false))
 		return 0;
-	if (!has_stage(json_root(json)))
+	const struct json_value *root = json_root(json);
+	bool starts = has_stage(root, "createRuntime") || has_stage(root, "prestart") || has_stage(root, "precreate");
+	if (!starts && has_stage(root, "poststop"))
+		return 0; /* it only makes cleaning up faster */
+	if (!starts)
 		return error_say(err, EBADMSG, "%s: stages: none of createRuntime, prestart and precreate", file);
 	r = check_program(path, err);
 	if (r < 0)

@@ -130,6 +130,30 @@ class Doctor(WorldTest):
                 self.assertEqual(self.leftovers(), tmp)
                 self.assertEqual([n for n in os.listdir(self.world.log) if "doctor" in n], [])
 
+    def test_podman(self):
+        """By its own hooks.d, named in containers.conf; where that has a hook for the end alone, none starts."""
+        hooks = self.world.path("hooks.d")
+        os.mkdir(hooks)
+        conf = self.world.write("containers.conf", f'[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n[engine]\nhooks_dir = ["{hooks}"]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\n'
+                                f'events_logger = "file"\ntmp_dir = "{self.world.volatile}/libpod"\n')
+        storage = self.world.write("storage.conf", f'[storage]\ndriver = "vfs"\ngraphroot = "{self.world.path("storage")}"\n'
+                                   f'runroot = "{self.world.volatile}/runroot"\n')
+        before = ["env", f"CONTAINERS_CONF={conf}", f"CONTAINERS_STORAGE_CONF={storage}"]
+
+        def hook(stage):
+            self.world.write(f"hooks.d/oci-egress-{stage}.json", json.dumps(hook_file(
+                stages=[stage], hook={"path": PROGRAM, "args": self.world.hook_args(stage), "timeout": 30})))
+
+        hook("poststop")
+        self.assertFault("hooks.d", "no hook of oci-egress in what podman reads, " + hooks, "oci-egress install podman", engine="podman",
+                         before=before)
+        hook("createRuntime")
+        found = self.run_doctor(engine="podman", before=before)
+        self.assertWell(found)
+        for check in "hook bouquet filter allowed denied tcp tcp6 udp host exec".split():
+            self.assertIs(found[check]["ok"], True, check)
+        self.assertClean()
+
     def test_text(self):
         done = self.world.on_host(*self.command(plant="rm /etc/resolv.conf; echo nameserver 127.0.0.9 > /etc/resolv.conf\n"))
         self.assertEqual(done.returncode, 1)
