@@ -54,7 +54,8 @@ static void writer_clear(struct writer *writer)
 
 static void put(struct writer *writer, const char *bytes, size_t len)
 {
-	(void) fwrite(bytes, 1, len, writer->file);
+	if (len > 0)
+		(void) fwrite(bytes, 1, len, writer->file);
 }
 
 static void put_string(struct writer *writer, const char *string)
@@ -144,7 +145,7 @@ static int set_array(struct edit *edit, const struct json_value *object, const c
 	bool (*drops)(const struct json_value *element, const void *arg), const void *arg, const struct writer *added,
 	struct error *err)
 {
-	const struct json_value *array;
+	const struct json_value *array = NULL;
 	int r = find_member(edit->json, object, name, JSON_ARRAY, &array, err);
 	if (r < 0)
 		return r;
@@ -192,7 +193,7 @@ static int edit_env(
 	if (r < 0)
 		return r;
 
-	const struct json_value *env;
+	const struct json_value *env = NULL;
 	r = find_member(edit->json, process, "env", JSON_ARRAY, &env, err);
 	if (r == 0 && env)
 		r = json_check_elements(edit->json, env, JSON_STRING, err);
@@ -203,7 +204,7 @@ static int edit_env(
 
 static int edit_seccomp(struct edit *edit, const struct json_value *linux_object, struct error *err)
 {
-	const struct json_value *seccomp;
+	const struct json_value *seccomp = NULL;
 	int r = find_member(edit->json, linux_object, "seccomp", JSON_OBJECT, &seccomp, err);
 	if (r < 0)
 		return r;
@@ -274,7 +275,7 @@ static int edit_hooks(
 	struct edit *edit, const struct json_value *root, const struct prepare_hook *hook, struct error *err)
 {
 	static const struct writer nothing;
-	const struct json_value *hooks;
+	const struct json_value *hooks = NULL;
 	int r = find_member(edit->json, root, "hooks", JSON_OBJECT, &hooks, err);
 	if (r < 0)
 		return r;
@@ -300,7 +301,7 @@ int prepare_config(const struct json *json, const struct bouquet *bouquet, const
 	size_t *ret_len, struct error *err)
 {
 	_cleanup_edit_ struct edit edit = { .json = json };
-	const struct json_value *process, *linux_object;
+	const struct json_value *process = NULL, *linux_object = NULL;
 	int r = require(json, "process", &process, err);
 	if (r == 0)
 		r = require(json, "linux", &linux_object, err);

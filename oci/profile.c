@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "oci/edit.h"
 #include "oci/json_tree.h"
 #include "oci/profile_cells.h"
 #include "oci/profile_check.h"
@@ -58,51 +59,18 @@ static void cleanup_merge(struct merge *merge)
 
 /* --- the document's own bytes --- */
 
-static size_t string_end(const struct json *json, size_t at)
-{
-	for (at++; json->text[at] != '"'; at++)
-		if (json->text[at] == '\\')
-			at++;
-	return at + 1;
-}
-
-/* Behind the value. */
-static size_t value_end(const struct json *json, const struct json_value *value)
-{
-	size_t at = value->offset;
-	switch (value->kind) {
-	case JSON_STRING:
-		return string_end(json, at);
-	case JSON_NUMBER:
-		return at + value->len;
-	case JSON_BOOL:
-		return at + (value->len ? strlen("true") : strlen("false"));
-	case JSON_NULL:
-		return at + strlen("null");
-	default:
-		break;
-	}
-	const struct json_value *last = value->first;
-	while (last && last->next)
-		last = last->next;
-	at = last ? value_end(json, last) : at + 1;
-	while (json->text[at] != ']' && json->text[at] != '}') /* white space */
-		at++;
-	return at + 1;
-}
-
 static void put_value(struct merge *m, const struct json_value *value)
 {
-	const struct json *json = m->profile->json;
-	(void) fwrite(json->text + value->offset, 1, value_end(json, value) - value->offset, m->out);
+	size_t len;
+	const char *source = edit_source(m->profile->json, value, &len);
+	(void) fwrite(source, 1, len, m->out);
 }
 
-static void put_key(struct merge *m, const struct json_value *value)
+/* Key, colon and value. */
+static void put_member(struct merge *m, const struct json_value *member)
 {
-	const struct json *json = m->profile->json;
-	(void) fwrite(
-		json->text + value->key_offset, 1, string_end(json, value->key_offset) - value->key_offset, m->out);
-	(void) fputc(':', m->out);
+	(void) fwrite(m->profile->json->text + member->key_offset, 1, member->offset - member->key_offset, m->out);
+	put_value(m, member);
 }
 
 /* --- rules --- */
@@ -150,8 +118,7 @@ static void put_piece(struct merge *m, const struct profile_rule *rule, const st
 		if (json_key_is(member, "names") || json_key_is(member, "args"))
 			continue;
 		(void) fputc(',', m->out);
-		put_key(m, member);
-		put_value(m, member);
+		put_member(m, member);
 	}
 	(void) fputs(",\"args\":", m->out);
 	put_args(m, cell->args, cell->n_args);
@@ -174,6 +141,9 @@ static bool is_taken(const struct merge *m, const struct profile_rule *rule, con
 	const struct profile_rule *dominant = m->dominant[subject - subjects];
 	/* Covered by one that permits, a denial meant nothing; now it would. */
 	if (subject->fate == CUT && dominant && profile_permits(dominant->action))
+		return true;
+	/* And where there are denials of ours, it must not meet them but in the same conditions. */
+	if (subject->fate == CUT && !dominant && profile_permits(m->profile->default_action))
 		return true;
 	return profile_permits(rule->action);
 }
@@ -200,11 +170,11 @@ static void put_rest(struct merge *m, const struct profile_rule *rule)
 	}
 	for (const struct json_value *member = rule->value->first; member; member = member->next) {
 		(void) fputc(member == rule->value->first ? '{' : ',', m->out);
-		put_key(m, member);
 		if (member != rule->names) {
-			put_value(m, member);
+			put_member(m, member);
 			continue;
 		}
+		(void) fputs("\"names\":", m->out);
 		bool first = true;
 		for (const struct json_value *name = rule->names->first; name; name = name->next) {
 			if (name_is_taken(m, rule, name))
@@ -234,7 +204,10 @@ static int put_subject(
 	if (subject->fate == GONE)
 		return 0;
 	size_t before = m->pieces.n;
-	int r = profile_cut(&m->pieces, rule, subject->name, err);
+	int r = profile_cut(&m->pieces, rule, subject->name, profile_cells, err);
+	/* A denial that is no harder than ours may have the filter's part of it. */
+	if (r == 0 && profile_rank(rule->action) < profile_rank(SCMP_ACT_ERRNO(0)))
+		r = profile_cut(&m->pieces, rule, subject->name, profile_denials, err);
 	for (size_t i = before; r == 0 && i < m->pieces.n; i++)
 		put_piece(m, rule, &m->pieces.at[i].cell);
 	return r;
@@ -295,7 +268,7 @@ static void put_denials(struct merge *m)
 	if (!profile_permits(m->profile->default_action))
 		return;
 	for (const struct profile_cell *cell = profile_denials; cell->name; cell++)
-		if (!is_denied(m, cell->name))
+		if (!is_denied(m, cell->name) && !profile_pieces_cover(&m->pieces, cell))
 			put_errno_rule(m, cell->name, EPERM, cell->args, cell->n_args);
 	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++)
 		if (subjects[i].fate == ABSENT && !is_denied(m, subjects[i].name))
@@ -336,12 +309,10 @@ static int put_profile(struct merge *m, struct error *err)
 	for (const struct json_value *member = profile->value->first; member; member = member->next) {
 		if (json_key_is(member, "syscalls"))
 			continue;
-		if (member == profile->architectures) {
+		if (member == profile->architectures)
 			put_architectures(m);
-		} else {
-			put_key(m, member);
-			put_value(m, member);
-		}
+		else
+			put_member(m, member);
 		(void) fputc(',', m->out);
 	}
 	int r = put_syscalls(m, err);

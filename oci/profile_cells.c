@@ -124,15 +124,19 @@ static bool holds(const struct scmp_arg_cmp *c, uint64_t value)
 	}
 }
 
-/* Does a hold wherever b does? */
+/* Does a hold wherever b does? False where that is not seen at once. */
 static bool follows(const struct scmp_arg_cmp *a, const struct scmp_arg_cmp *b)
 {
 	if (a->arg != b->arg)
 		return false;
 	if (b->op == SCMP_CMP_EQ)
 		return holds(a, b->datum_a);
+	if (a->op == SCMP_CMP_NE)
+		return !holds(b, a->datum_a);
 	if (a->op == SCMP_CMP_MASKED_EQ && b->op == SCMP_CMP_MASKED_EQ)
 		return (a->datum_a & ~b->datum_a) == 0 && holds(a, b->datum_b & b->datum_a);
+	if (b->op == SCMP_CMP_GT && b->datum_a < UINT64_MAX && (a->op == SCMP_CMP_GT || a->op == SCMP_CMP_GE))
+		return holds(a, b->datum_a + 1);
 	return a->op == b->op && a->datum_a == b->datum_a && a->datum_b == b->datum_b;
 }
 
@@ -184,12 +188,15 @@ static struct scmp_arg_cmp *condition_on(struct profile_cell *cell, unsigned arg
 	return NULL;
 }
 
-/* A type that the kernel takes: of the values with these low bits, the four with nothing but known flags above. */
-static int cut_type(struct profile_pieces *pieces, const struct profile_rule *rule, struct profile_cell cell,
-	const struct scmp_arg_cmp *c, struct scmp_arg_cmp *own, struct error *err)
+/*
+ * By a type that the kernel takes: of the values with these low bits, the four with nothing but known flags above.
+ * own: the cell's condition.
+ */
+static int cut_type(struct profile_pieces *pieces, const struct profile_rule *rule, const struct profile_cell *cell,
+	struct scmp_arg_cmp *own, const struct scmp_arg_cmp *c, struct error *err)
 {
 	static const uint64_t flags[] = { 0, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC | SOCK_NONBLOCK };
-	struct scmp_arg_cmp was = *own;
+	const struct scmp_arg_cmp was = *own;
 	int r = 0;
 	for (uint64_t low = 0; low < 16; low++)
 		for (size_t i = 0; r == 0 && i < ARRAY_SIZE(flags); i++) {
@@ -197,69 +204,82 @@ static int cut_type(struct profile_pieces *pieces, const struct profile_rule *ru
 			if (!holds(&was, type) || !holds(c, type))
 				continue;
 			*own = (struct scmp_arg_cmp) EQ(was.arg, type);
-			r = add_piece(pieces, rule, &cell, err);
+			r = add_piece(pieces, rule, cell, err);
 		}
 	return r;
 }
 
-/* The cell, where the condition on the type also holds; own: the cell's own condition on it, under a mask. */
-static int narrow_type(struct profile_pieces *pieces, const struct profile_rule *rule, struct profile_cell cell,
+/* The cell, where the condition holds too that meets its own one under a mask or of a range. */
+static int narrow(struct profile_pieces *pieces, const struct profile_rule *rule, struct profile_cell cell,
 	const struct scmp_arg_cmp *c, struct error *err)
 {
 	struct scmp_arg_cmp *own = condition_on(&cell, c->arg);
-	if (follows(c, own) || (c->op == SCMP_CMP_NE && !holds(own, c->datum_a)))
+	if (follows(c, own))
 		return add_piece(pieces, rule, &cell, err);
-
-	switch (c->op) {
-	case SCMP_CMP_EQ:
-		if (!holds(own, c->datum_a))
-			return 0;
+	if (follows(own, c)) {
 		*own = *c;
 		return add_piece(pieces, rule, &cell, err);
-	case SCMP_CMP_MASKED_EQ:
-		if ((c->datum_b ^ own->datum_b) & c->datum_a & own->datum_a)
-			return 0;
-		own->datum_b = (own->datum_b & own->datum_a) | (c->datum_b & c->datum_a);
-		own->datum_a |= c->datum_a;
-		return add_piece(pieces, rule, &cell, err);
-	default:
-		return cut_type(pieces, rule, cell, c, own, err);
 	}
+	if (own->op != SCMP_CMP_MASKED_EQ || c->op == SCMP_CMP_EQ)
+		return 0; /* none; or, of a range, what no single condition says */
+	if (c->op != SCMP_CMP_MASKED_EQ && profile_permits(rule->action))
+		return cut_type(pieces, rule, &cell, own, c, err);
+	if (c->op != SCMP_CMP_MASKED_EQ) { /* a denial may reach beyond the cell, into what is denied */
+		*own = *c;
+		return add_piece(pieces, rule, &cell, err);
+	}
+	if ((c->datum_b ^ own->datum_b) & c->datum_a & own->datum_a)
+		return 0;
+	own->datum_b = (own->datum_b & own->datum_a) | (c->datum_b & c->datum_a);
+	own->datum_a |= c->datum_a;
+	return add_piece(pieces, rule, &cell, err);
 }
 
 /* conditions: one on an argument at most. */
 static int cut_cell(struct profile_pieces *pieces, const struct profile_rule *rule,
 	const struct scmp_arg_cmp *conditions, unsigned n, struct profile_cell cell, struct error *err)
 {
-	const struct scmp_arg_cmp *type = NULL;
+	const struct scmp_arg_cmp *left = NULL;
 	for (unsigned i = 0; i < n; i++) {
 		const struct scmp_arg_cmp *c = &conditions[i], *own = condition_on(&cell, c->arg);
-		if (!own)
+		if (!own) {
 			cell.args[cell.n_args++] = *c;
-		else if (own->op != SCMP_CMP_EQ)
-			type = c;
-		else if (!holds(c, own->datum_a))
+		} else if (own->op != SCMP_CMP_EQ) {
+			if (left)
+				return 0; /* no cell has two that are none, but for protocols: those of denials */
+			left = c;
+		} else if (!holds(c, own->datum_a)) {
 			return 0;
+		}
 	}
-	return type ? narrow_type(pieces, rule, cell, type, err) : add_piece(pieces, rule, &cell, err);
+	return left ? narrow(pieces, rule, cell, left, err) : add_piece(pieces, rule, &cell, err);
 }
 
 static int cut_conditions(struct profile_pieces *pieces, const struct profile_rule *rule, const char *name,
-	const struct scmp_arg_cmp *conditions, unsigned n, struct error *err)
+	const struct scmp_arg_cmp *conditions, unsigned n, const struct profile_cell *cells, struct error *err)
 {
 	int r = 0;
-	for (const struct profile_cell *cell = profile_cells; r == 0 && cell->name; cell++)
+	for (const struct profile_cell *cell = cells; r == 0 && cell->name; cell++)
 		if (strcmp(cell->name, name) == 0)
 			r = cut_cell(pieces, rule, conditions, n, *cell, err);
 	return r;
 }
 
-int profile_cut(struct profile_pieces *pieces, const struct profile_rule *rule, const char *name, struct error *err)
+int profile_cut(struct profile_pieces *pieces, const struct profile_rule *rule, const char *name,
+	const struct profile_cell *cells, struct error *err)
 {
 	if (!profile_alternatives(rule))
-		return cut_conditions(pieces, rule, name, rule->args, rule->n_args, err);
+		return cut_conditions(pieces, rule, name, rule->args, rule->n_args, cells, err);
 	int r = 0;
 	for (unsigned i = 0; r == 0 && i < rule->n_args; i++)
-		r = cut_conditions(pieces, rule, name, &rule->args[i], 1, err);
+		r = cut_conditions(pieces, rule, name, &rule->args[i], 1, cells, err);
 	return r;
+}
+
+bool profile_pieces_cover(const struct profile_pieces *pieces, const struct profile_cell *cell)
+{
+	for (size_t i = 0; i < pieces->n; i++)
+		if (strcmp(pieces->at[i].cell.name, cell->name) == 0 && covers(&pieces->at[i].cell, cell))
+			return true;
+	return false;
 }

@@ -35,8 +35,13 @@ struct profile_pieces {
 };
 
 /*
- * Cuts the rule into pieces, one for each cell of that system call that it reaches into, but for those that an earlier
- * one of the same action covers: libseccomp need not cope with rules that say the same.
+ * Cuts the rule into pieces, one for each of the cells of that system call that it reaches into, but for those that an
+ * earlier one of the same action covers: libseccomp need not cope with rules that say the same.
  */
-int profile_cut(struct profile_pieces *pieces, const struct profile_rule *rule, const char *name, struct error *err);
+int profile_cut(struct profile_pieces *pieces, const struct profile_rule *rule, const char *name,
+	const struct profile_cell *cells, struct error *err);
+
+/* Does any piece, whatever its action, hold wherever the cell does? */
+bool profile_pieces_cover(const struct profile_pieces *pieces, const struct profile_cell *cell);
+
 void profile_pieces_free(struct profile_pieces *pieces);

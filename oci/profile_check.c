@@ -65,11 +65,9 @@ static const char *subject_of(const struct abi *abi, int nr)
 	}
 }
 
-/* Points at a rule of that system call, one that permits where there is one. */
-static int complain(const struct check *check, const struct seccomp_probe *probe, const char *name, uint32_t got,
-	uint32_t want, struct error *err)
+/* A rule of that system call, one that permits where there is one; else the whole profile. */
+static const struct json_value *culprit(const struct profile *profile, const char *name)
 {
-	const struct profile *profile = check->original;
 	const struct profile_rule *found = NULL;
 	for (size_t i = 0; name && i < profile->n_rules; i++) {
 		const struct profile_rule *rule = &profile->rules[i];
@@ -78,11 +76,24 @@ static int complain(const struct check *check, const struct seccomp_probe *probe
 		if (!found || (profile_permits(rule->action) && !profile_permits(found->action)))
 			found = rule;
 	}
-	return json_complain(profile->json, found ? found->value : profile->value, err,
+	return found ? found->value : profile->value;
+}
+
+static int complain(const struct check *check, const struct seccomp_probe *probe, const char *name, uint32_t got,
+	uint32_t want, struct error *err)
+{
+	return json_complain(check->original->json, culprit(check->original, name), err,
 		"%s cannot be brought together with the seccomp filter: %s, %s (system call %d): action 0x%x, expected "
 		"0x%x",
 		name ? name : "profile", probe->abi ? probe->abi->name : "foreign", probe->name, probe->data.nr, got,
 		want);
+}
+
+/* Bits that the kernel does not look at, or refuses: pieces of a rule may leave them out. */
+static bool is_odd(const struct seccomp_data *data)
+{
+	const uint64_t flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+	return (data->args[0] | data->args[1] | data->args[2]) >> 32 != 0 || (data->args[1] & ~(flags | 0xf)) != 0;
 }
 
 static int check_subject(
@@ -92,8 +103,8 @@ static int check_subject(
 	uint32_t want = stricter(before, bpf_run(&check->ours, &probe->data));
 	if (strcmp(name, "socketcall") == 0)
 		want = SCMP_ACT_ERRNO(ENOSYS);
-	bool same = profile_rank(got) == profile_rank(want);
-	if (same || (profile_rank(got) < profile_rank(want) && !profile_permits(want)))
+	bool same = profile_rank(got) == profile_rank(want), harder = profile_rank(got) < profile_rank(want);
+	if (same || (harder && (!profile_permits(want) || is_odd(&probe->data))))
 		return 0;
 	return complain(check, probe, name, got, want, err);
 }
@@ -139,6 +150,8 @@ static int check_other(const struct check *check, const struct seccomp_probe *pr
 static int visit(const struct seccomp_probe *probe, void *ctx, struct error *err)
 {
 	const struct check *check = ctx;
+	if (probe->data.arch == SECCOMP_UNKNOWN_ARCH)
+		return 0; /* a profile may say what it likes about machines that this one is not */
 	if (!probe->abi) {
 		uint32_t got = bpf_run(&check->merged, &probe->data);
 		return profile_permits(got) ? complain(check, probe, NULL, got, probe->want, err) : 0;
@@ -215,13 +228,17 @@ static uint64_t satisfying(const struct scmp_arg_cmp *c)
 static int probe_around(struct check *check, const struct profile_rule *rule, struct seccomp_probe *probe,
 	const char *name, struct error *err)
 {
+	/* 32-bit system calls have no more than that, and their filters look at no more. */
+	const uint64_t mask = probe->abi->audit_arch & __AUDIT_ARCH_64BIT ? UINT64_MAX : UINT32_MAX;
+	for (size_t i = 0; i < ARRAY_SIZE(probe->data.args); i++)
+		probe->data.args[i] &= mask;
 	int r = check_subject(check, probe, name, err);
 	for (unsigned i = 0; r == 0 && i < rule->n_args; i++) {
 		const struct scmp_arg_cmp *c = &rule->args[i];
 		__u64 *arg = &probe->data.args[c->arg], was = *arg;
 		const uint64_t values[] = { c->datum_a - 1, c->datum_a, c->datum_a + 1, c->datum_b, satisfying(c) };
 		for (size_t j = 0; r == 0 && j < ARRAY_SIZE(values); j++) {
-			*arg = values[j];
+			*arg = values[j] & mask;
 			r = check_subject(check, probe, name, err);
 		}
 		*arg = was;
@@ -270,10 +287,27 @@ static size_t count_rules(const struct profile *profile)
 	return n;
 }
 
+/* libseccomp refuses two rules whose conditions it finds to be the same: whose were they before they were ours? */
+static int complain_refused(const struct check *check, const struct profile *merged, struct error *err)
+{
+	for (const char *const *name = subjects; *name; name++) {
+		const char *const only[] = { *name, NULL };
+		struct sock_fprog program = { 0 };
+		int r = profile_compile(merged, only, false, &program, NULL);
+		free(program.filter);
+		if (r < 0)
+			return json_complain(check->original->json, culprit(check->original, *name), err,
+				"%s cannot be brought together with the seccomp filter: refused by libseccomp", *name);
+	}
+	return err ? err->code : -EINVAL;
+}
+
 static int check_program(struct check *check, const struct profile *merged, bool tree, struct error *err)
 {
 	free(TAKE_PTR(check->merged.filter));
 	int r = profile_compile(merged, NULL, tree, &check->merged, err);
+	if (r == -EINVAL)
+		return complain_refused(check, merged, err);
 	if (r == 0)
 		r = bpf_validate(&check->merged, err);
 	if (r == 0)
@@ -283,12 +317,24 @@ static int check_program(struct check *check, const struct profile *merged, bool
 	return r;
 }
 
+/* Without x32: it is gone from the merged one, and libseccomp 2.5.4 makes filters with it that do not hold. */
+static struct profile without_x32(const struct profile *profile)
+{
+	struct profile ret = *profile;
+	ret.n_archs = 0;
+	for (size_t i = 0; i < profile->n_archs; i++)
+		if (profile->archs[i] != SCMP_ARCH_X32)
+			ret.archs[ret.n_archs++] = profile->archs[i];
+	return ret;
+}
+
 int profile_check(const struct profile *original, const struct profile *merged, struct error *err)
 {
-	__attribute__((cleanup(cleanup_check))) struct check check = { .original = original };
+	struct profile before = without_x32(original);
+	__attribute__((cleanup(cleanup_check))) struct check check = { .original = &before };
 	int r = seccomp_filter_get(&check.ours, err);
 	if (r == 0)
-		r = profile_compile(original, subjects, false, &check.before, err);
+		r = profile_compile(&before, subjects, false, &check.before, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(seccomp_abis); i++)
