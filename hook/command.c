@@ -81,6 +81,27 @@ int command_given_settings(const struct command_places *places, struct settings 
 	return take_places(places, ret, err);
 }
 
+void command_places_words(const struct command_places *places, const char *ret[COMMAND_PLACES_WORDS])
+{
+	const char *const given[][2] = {
+		{ "--config", places->config },
+		{ "--policies", places->policies },
+		{ "--run", places->run },
+		{ "--log", places->log },
+		{ "--state", places->state },
+		{ "--keeper", places->keeper },
+	};
+	_Static_assert(COMMAND_PLACES_WORDS == 2 * ARRAY_SIZE(given) + 1, "two words each, and NULL");
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(given); i++) {
+		if (!given[i][1])
+			continue;
+		ret[n++] = given[i][0];
+		ret[n++] = given[i][1];
+	}
+	ret[n] = NULL;
+}
+
 const char *command_keeper(const struct command_places *places)
 {
 	return places->keeper ? places->keeper : KEEPER_PROGRAM;

@@ -14,7 +14,8 @@ struct command {
 };
 
 extern const struct command command_hook, command_proxy, command_check, command_compile, command_reload,
-	command_restart, command_status, command_log, command_runtime, command_doctor, command_canary;
+	command_restart, command_status, command_log, command_runtime, command_doctor, command_canary,
+	command_install, command_uninstall;
 
 /* Where things are on this host: what the commands that act on it share. NULL: not given on the command line. */
 struct command_places {
@@ -36,6 +37,10 @@ int command_settings(const struct command_places *places, struct settings *ret, 
 
 /* The same without any file: for who is given all that he needs, and must not fail for what is in one. */
 int command_given_settings(const struct command_places *places, struct settings *ret, struct error *err);
+
+/* What was given of them, as words of a command line, ended by NULL. */
+#define COMMAND_PLACES_WORDS 13
+void command_places_words(const struct command_places *places, const char *ret[COMMAND_PLACES_WORDS]);
 
 /* The keeper's program: as given, or as installed. */
 const char *command_keeper(const struct command_places *places);

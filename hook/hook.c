@@ -16,8 +16,11 @@
 #include "hook/create.h"
 #include "hook/poststop.h"
 #include "hook/rootless.h"
+#include "hook/runtime_edit.h"
+#include "oci/config.h"
 #include "oci/state.h"
 
+#define PRECREATE "precreate"
 #define STATE_TIMEOUT_MS 10000 /* a runtime has it at hand */
 
 static struct command_places places;
@@ -47,10 +50,40 @@ static void forget_caller(void)
 	(void) signal(SIGXFSZ, SIG_IGN);
 }
 
+/*
+ * podman's own stage: config.json is on stdin, and what is written to stdout takes its place. It throws stderr away,
+ * and stops the container where we say nothing and fail.
+ */
+static int run_precreate(const struct settings *settings, const char *config, size_t len)
+{
+	struct error err;
+	const char *hook_args[COMMAND_PLACES_WORDS];
+	_cleanup_free_ char *edited = NULL;
+	size_t edited_len;
+	command_places_words(&places, hook_args);
+	int r = runtime_edit_config(settings, config, len, hook_args, &edited, &edited_len, &err);
+	if (r >= 0)
+		r = io_write_all(STDOUT_FILENO, r > 0 ? edited : config, r > 0 ? edited_len : len, &err);
+	if (r < 0)
+		log_error("precreate: the container does not start: %s", err.msg);
+	return r < 0;
+}
+
+/* What may come on stdin is more where it is a config.json. */
+static size_t input_max(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], PRECREATE) == 0)
+			return CONFIG_SIZE_MAX;
+	return STATE_SIZE_MAX;
+}
+
 static int run_stage(const char *stage, const struct settings *settings, const char *state, size_t len)
 {
 	if (strcmp(stage, "poststop") == 0)
 		return poststop_run(settings, state, len);
+	if (strcmp(stage, PRECREATE) == 0)
+		return run_precreate(settings, state, len);
 
 	struct timings timings;
 	timings_start(&timings);
@@ -62,7 +95,8 @@ static int run_stage(const char *stage, const struct settings *settings, const c
 
 static bool is_stage(const char *stage)
 {
-	return strcmp(stage, "createRuntime") == 0 || strcmp(stage, "prestart") == 0 || strcmp(stage, "poststop") == 0;
+	return strcmp(stage, "createRuntime") == 0 || strcmp(stage, "prestart") == 0 ||
+	       strcmp(stage, "poststop") == 0 || strcmp(stage, PRECREATE) == 0;
 }
 
 static int run_hook(int argc, char **argv)
@@ -74,7 +108,7 @@ static int run_hook(int argc, char **argv)
 	struct error err;
 	_cleanup_free_ char *state = NULL;
 	size_t len;
-	int r = io_read_all_within(STDIN_FILENO, STATE_SIZE_MAX, STATE_TIMEOUT_MS, &state, &len, &err);
+	int r = io_read_all_within(STDIN_FILENO, input_max(argc, argv), STATE_TIMEOUT_MS, &state, &len, &err);
 	if (r < 0) {
 		log_error("state on stdin: %s", err.msg);
 		return 1;
@@ -83,7 +117,7 @@ static int run_hook(int argc, char **argv)
 	struct settings settings;
 	r = options_parse(&argc, argv, options, &err);
 	if (r == 0 && (argc != 2 || !is_stage(argv[1])))
-		r = error_say(&err, EINVAL, "expected one stage: createRuntime, prestart or poststop");
+		r = error_say(&err, EINVAL, "expected one stage: createRuntime, prestart, poststop or precreate");
 	if (r == 0)
 		r = command_settings(&places, &settings, &err);
 	if (r < 0) {
@@ -95,7 +129,7 @@ static int run_hook(int argc, char **argv)
 
 const struct command command_hook = {
 	.name = "hook",
-	.operands = "createRuntime|prestart|poststop",
+	.operands = "createRuntime|prestart|poststop|precreate",
 	.text = "guard the container whose state is on stdin (called by an OCI runtime)",
 	.run = run_hook,
 	.options = options,

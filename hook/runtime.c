@@ -15,7 +15,6 @@
 #include "hook/runtime_log.h"
 
 #define NAME "oci-egress-runtime"
-#define PLACES_WORDS_MAX 16
 
 static struct command_places places;
 static const char *policy;
@@ -37,22 +36,6 @@ bool runtime_is_name(const char *argv0)
 	const char *name = base_name(argv0);
 	size_t len = strlen(NAME);
 	return strncmp(name, NAME, len) == 0 && (name[len] == '\0' || name[len] == '@');
-}
-
-/* What we were told of this host, the hook is told as well. */
-static void hook_places(const char *ret[PLACES_WORDS_MAX])
-{
-	size_t n = 0;
-	for (const struct option_row *row = options; row->name; row++) {
-		static char words[PLACES_WORDS_MAX / 2][16];
-		if (row->value == &policy || !*row->value)
-			continue;
-		(void) snprintf(words[n / 2], sizeof(words[n / 2]), "--%s", row->name);
-		ret[n] = words[n / 2];
-		ret[n + 1] = *row->value;
-		n += 2;
-	}
-	ret[n] = NULL;
 }
 
 static int execute(const char *runtime, int argc, char **argv, const struct runtime_args *args,
@@ -78,10 +61,10 @@ static int execute(const char *runtime, int argc, char **argv, const struct runt
 static int edit(const struct settings *settings, const struct runtime_args *args, int argc, char **argv,
 	struct bouquet *ret_bouquet, struct error *err)
 {
-	const char *hook_args[PLACES_WORDS_MAX];
+	const char *hook_args[COMMAND_PLACES_WORDS];
 	switch (args->command) {
 	case RUNTIME_CREATE:
-		hook_places(hook_args);
+		command_places_words(&places, hook_args); /* what we were told of this host, the hook is told as well */
 		return runtime_edit_create(settings, args, policy, hook_args, err);
 	case RUNTIME_EXEC:
 		return runtime_edit_exec(settings, args, argc, argv, ret_bouquet, err);

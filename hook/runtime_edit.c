@@ -113,7 +113,7 @@ static int own_path(char ret[PATH_MAX], struct error *err)
 }
 
 static int edit_creation(const struct settings *settings, const struct creation *creation,
-	const char *const hook_args[], struct error *err)
+	const char *const hook_args[], char **ret, size_t *ret_len, struct error *err)
 {
 	struct bouquet bouquet;
 	expect_bouquet(settings, creation->plan.image, &bouquet);
@@ -125,10 +125,7 @@ static int edit_creation(const struct settings *settings, const struct creation 
 	const char *const create_args[] = { "--policy", creation->plan.policy, "--prepared",
 		prepare_fingerprint(&bouquet, prepared), NULL };
 	const struct prepare_hook hook = { .program = program, .args = hook_args, .create_args = create_args };
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-	r = prepare_config(creation->json, &bouquet, &hook, &text, &len, err);
-	return r < 0 ? r : document_replace(&creation->document, text, len, err);
+	return prepare_config(creation->json, &bouquet, &hook, ret, ret_len, err);
 }
 
 int runtime_edit_create(const struct settings *settings, const struct runtime_args *args, const char *policy,
@@ -139,12 +136,34 @@ int runtime_edit_create(const struct settings *settings, const struct runtime_ar
 	if (r == 0)
 		r = choose(settings, policy, &creation, err);
 	if (r == 0 && creation.plan.image) {
+		_cleanup_free_ char *text = NULL;
+		size_t len;
 		r = check(&creation, err);
 		if (r == 0)
-			r = edit_creation(settings, &creation, hook_args, err);
+			r = edit_creation(settings, &creation, hook_args, &text, &len, err);
+		if (r == 0)
+			r = document_replace(&creation.document, text, len, err);
 	}
 	clear_creation(&creation);
 	return r;
+}
+
+int runtime_edit_config(const struct settings *settings, const char *text, size_t len, const char *const hook_args[],
+	char **ret, size_t *ret_len, struct error *err)
+{
+	struct creation creation = { .document = DOCUMENT_EMPTY, .plan = PLAN_EMPTY };
+	int r = json_parse("config.json", text, len, false, &creation.json, err);
+	if (r == 0)
+		r = config_read(creation.json, &creation.config, err);
+	if (r == 0)
+		r = choose(settings, NULL, &creation, err);
+	bool ours = r == 0 && creation.plan.image;
+	if (ours)
+		r = choice_check(creation.config, ".", err);
+	if (r == 0 && ours)
+		r = edit_creation(settings, &creation, hook_args, ret, ret_len, err);
+	clear_creation(&creation);
+	return r < 0 ? r : ours;
 }
 
 /* A process that joins */

@@ -2,7 +2,7 @@
 /* What the wrapper changes before a runtime reads it. */
 #pragma once
 
-#include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 #include "hook/runtime_args.h"
@@ -18,6 +18,13 @@
  */
 int runtime_edit_create(const struct settings *settings, const struct runtime_args *args, const char *policy,
 	const char *const hook_args[], struct error *err);
+
+/*
+ * The same of a config.json that comes as text and is to be given back as such. Returns 1 and *ret (to be freed), or 0
+ * where no policy is for it.
+ */
+int runtime_edit_config(const struct settings *settings, const char *text, size_t len, const char *const hook_args[],
+	char **ret, size_t *ret_len, struct error *err);
 
 /*
  * Of a process that joins a container: where we guard that one, the file of --process gets the bouquet of the policy

@@ -53,8 +53,9 @@ class Podman:
         harness.sh("tar", "-C", world.rootfs, "-cf", archive, ".")
         self.call("import", archive, IMAGE)
 
-    def hook(self, places):
-        for stage in ("createRuntime", "poststop"):
+    def hook(self, places, stages=("createRuntime", "poststop")):
+        self.places = places
+        for stage in stages:
             hook = {"version": "1.0.0", "when": {"always": True}, "stages": [stage],
                     "hook": {"path": PROGRAM, "args": ["oci-egress", "hook", stage, *places], "timeout": 30}}
             with open(os.path.join(self.hooks, f"oci-egress-{stage}.json"), "w", encoding="utf-8") as file:
@@ -220,7 +221,7 @@ class PodmanTest(WorldTest):
             if filtered or attempt.startswith("connect"):
                 self.assertLess(result["ms"], 100, f"{attempt}: {result}")
             if filtered and attempt.startswith("udp"):
-                self.assertEqual(result["errno"], "EPERM", attempt)
+                self.assertIn(result["errno"], ("EPERM", "ENOSYS"), attempt)  # ENOSYS: by a profile that it is merged with
 
     def assertGuarded(self, container):
         self.assertVariables(container)

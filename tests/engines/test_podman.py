@@ -196,8 +196,41 @@ class BundleOfCrun(CallerTest):
                     self.assertIn("/config.json", done.stderr)
 
 
+class Precreate:
+    """A private directory with a hook that edits config.json, which podman hands to the runtime then."""
+
+    def setUp(self):
+        for stage in ("createRuntime", "poststop"):
+            os.unlink(os.path.join(self.podman.hooks, f"oci-egress-{stage}.json"))
+        self.podman.hook(self.podman.places, ["precreate"])
+        self.addCleanup(self.podman.hook, self.podman.places)
+        self.addCleanup(os.unlink, os.path.join(self.podman.hooks, "oci-egress-precreate.json"))
+
+    def test_run_and_exec(self):
+        for options in ((), ("--security-opt", "seccomp=unconfined")):
+            with self.subTest(options=options), self.podman.start(*options, "--cap-add", "NET_RAW") as container:
+                self.assertGuarded(container)
+                shown = json.loads(self.podman.call("inspect", "--format", "{{json .Config.Env}}", container.name))
+                self.assertIn("https_proxy=http://198.18.0.2:3128", shown)
+                other = container.exec()
+                self.assertWalls(other)  # the filter is config.json's, and so holds here too
+                self.assertTrue(other.ask("fetch allowed.test:443")["ok"])
+                self.assertEqual(container.end(), 0)
+            self.assertClean()
+        self.assertNothingSeen()
+
+    def test_refused_and_left_alone(self):
+        self.assertNotEqual(self.podman.run(policy="nobody").returncode, 0)
+        self.assertIn("nobody", self.world.host.syslog()[-1])
+        done = self.podman.run(policy=None, args=("sh", "-c", "ip link; env"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("oe0", done.stdout)
+        self.assertClean()
+
+
 globals().update(both_runtimes("Podman", Podman))
-del Podman
+globals().update(both_runtimes("Precreate", Precreate))
+del Podman, Precreate
 
 if __name__ == "__main__":
     harness.main()
