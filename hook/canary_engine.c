@@ -247,19 +247,23 @@ static int import_image(const struct canary_home *home, struct error *err)
 	return r > 0 ? error_say(err, EIO, "docker import: %s", child_complaint(&child)) : r;
 }
 
-/* docker's `run` has --annotation from 24 on. */
+/* docker's `run` has --annotation from API 1.43 on, version 24; the program and the daemon can be of two versions. */
 static int check_docker_policy(const struct doctor *doctor, struct error *err)
 {
+	static const char format[] = "{{.Client.APIVersion}} {{.Server.APIVersion}}";
 	struct child child;
+	unsigned client = 0, server = 0;
 	if (doctor->fixed_policy || doctor->settings->policy_from_env)
 		return 0;
-	int r = child_run((const char *const[]){ "docker", "run", "--annotation", "x=y", "--help", NULL }, NULL,
+	int r = child_run((const char *const[]){ "docker", "version", "--format", format, NULL }, NULL,
 		ENGINE_TIMEOUT_MS, &child, err);
-	return r > 0 ? error_say(err, EOPNOTSUPP,
-			       "this docker's run has no --annotation: register a runtime with a policy of its own, or "
-			       "set "
-			       "\"policy_from_env\": true")
-		     : r;
+	if (r != 0)
+		return r < 0 ? r : error_say(err, EIO, "docker version: %s", child_complaint(&child));
+	if (sscanf(child.out_text, "1.%u 1.%u", &client, &server) == 2 && client >= 43 && server >= 43)
+		return 0;
+	return error_say(err, EOPNOTSUPP,
+		"this docker's run has no --annotation: register a runtime with a policy of its own, or set "
+		"\"policy_from_env\": true");
 }
 
 int canary_engine_prepare(const struct doctor *doctor, const struct canary_home *home, struct error *err)

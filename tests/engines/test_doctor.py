@@ -6,9 +6,10 @@ import ctypes
 import errno
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
-import sys
 import time
 import unittest
 
@@ -153,6 +154,35 @@ class Doctor(WorldTest):
         for check in "hook bouquet filter allowed denied tcp tcp6 udp host exec".split():
             self.assertIs(found[check]["ok"], True, check)
         self.assertClean()
+
+    def test_docker(self):
+        """By a runtime that is registered with the daemon: the wrapper, which reaches exec as well."""
+        if not shutil.which("dockerd"):
+            raise unittest.SkipTest("no dockerd")
+        self.world.write("config.json", json.dumps({"policy_from_env": True, "runtime": os.path.realpath(shutil.which("runc"))}))
+        self.addCleanup(self.world.write, "config.json", "{}\n")
+        places = [*self.world.places(), "--state", self.world.state, "--keeper", KEEPER]
+        runtime = self.world.write("oci-egress-runtime", f"#!/bin/sh\nexec {shlex.join([PROGRAM, 'runtime', *places])} -- \"$@\"\n", 0o755)
+        directory = self.world.path("docker")
+        os.mkdir(directory)
+        sock = os.path.join(directory, "docker.sock")
+        with open(os.path.join(directory, "log"), "wb") as log:
+            daemon = subprocess.Popen(self.world.host.enter(
+                "dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false", "-s", "vfs", "--data-root", directory + "/data",
+                "--exec-root", os.path.join(self.world.volatile, "docker"), "-H", "unix://" + sock, "--pidfile", directory + "/pid",
+                "--add-runtime", "oci-egress=" + runtime), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.terminate)
+        with harness.Watch(directory) as watch:
+            self.assertTrue(harness.wait_for(lambda: os.path.exists(sock), [watch], 60))
+        docker = ["env", "DOCKER_HOST=unix://" + sock]
+        found = self.run_doctor(engine="docker", before=docker)
+        self.assertWell(found)
+        for check in "docker hook bouquet filter allowed denied tcp tcp6 udp host exec".split():
+            self.assertIs(found[check]["ok"], True, check)
+        self.assertIn("variables, filter and walls", found["exec"]["why"])
+        self.assertEqual(self.world.on_host(*docker, "docker", "images", "--quiet").stdout, "")
+        self.assertEqual(self.world.on_host(*docker, "docker", "ps", "--all", "--quiet").stdout, "")
 
     def test_text(self):
         done = self.world.on_host(*self.command(plant="rm /etc/resolv.conf; echo nameserver 127.0.0.9 > /etc/resolv.conf\n"))
