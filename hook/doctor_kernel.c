@@ -18,6 +18,7 @@
 #include <linux/seccomp.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "hook/child.h"
 #include "hook/doctor.h"
 #include "netns/link.h"
@@ -75,10 +76,28 @@ static void check_userns(struct findings *findings)
 	findings_fault(findings, "userns", mend, "%s: rootless containers and --userns need it", err.msg);
 }
 
-/* Where we are no root: root of a user namespace, as a rootless engine is. */
+static int write_map(const char *path, const char *text, struct error *err)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(err, errno, "%s", path);
+	return io_write_all(fd, text, strlen(text), err);
+}
+
+/* Where we are no root: root of a user namespace, as a rootless engine is; mapped, so that it stays so at an exec. */
 static int become_root(struct error *err)
 {
-	return geteuid() != 0 && unshare(CLONE_NEWUSER) < 0 ? error_set(err, errno, "unshare(CLONE_NEWUSER)") : 0;
+	char uids[32], gids[32];
+	(void) snprintf(uids, sizeof(uids), "0 %u 1", (unsigned) geteuid());
+	(void) snprintf(gids, sizeof(gids), "0 %u 1", (unsigned) getegid());
+	if (geteuid() == 0)
+		return 0;
+	if (unshare(CLONE_NEWUSER) < 0)
+		return error_set(err, errno, "unshare(CLONE_NEWUSER)");
+	int r = write_map("/proc/self/setgroups", "deny", err);
+	if (r == 0)
+		r = write_map("/proc/self/uid_map", uids, err);
+	return r == 0 ? write_map("/proc/self/gid_map", gids, err) : r;
 }
 
 static int try_netns(void *arg, struct error *err)

@@ -15,6 +15,7 @@ import unittest
 
 import harness
 from harness import KEEPER, PROGRAM, RUNTIMES, UNIFIED, WorldTest
+from podman import USER, Podman
 
 HOOKS = "/usr/share/containers/oci/hooks.d"
 HOOKS_TOO = "/etc/containers/oci/hooks.d"
@@ -316,6 +317,36 @@ class Doctor(WorldTest):
                          plant="printf 'nameserver 127.0.0.1\\nnameserver 127.0.0.7\\n' > /etc/resolv.conf\n")
         self.assertFault("resolver", "127.0.0.8: Connection refused", "127.0.0.8",
                          plant="printf 'nameserver 127.0.0.8\\n' > /etc/resolv.conf\n")
+
+
+class Rootless(WorldTest):
+    """A user's own doctor: the user's policies, and the user's podman."""
+
+    def test_podman(self):
+        user = Podman(self.world, "runc", user=True)
+        self.addCleanup(user.close)
+        user.user_policy("web", {"allow": ["allowed.test"], "on_failure": "closed"})
+        with open(user.conf, "a", encoding="utf-8") as file:
+            file.write(f'[engine]\nhooks_dir = ["{user.hooks}"]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
+        os.makedirs(user.home + "/.config/containers", exist_ok=True)
+        with open(user.home + "/.config/containers/storage.conf", "w", encoding="utf-8") as file:
+            file.write('[storage]\ndriver = "vfs"\n')
+        harness.sh("chown", "-R", f"{USER}:{USER}", user.home)
+
+        def doctor(*before):
+            done = self.world.on_host(*user.as_user(*before, PROGRAM, "doctor", "--json", "--keeper", KEEPER, "podman"))
+            return done.returncode, {row["check"]: row for row in map(json.loads, done.stdout.splitlines())}
+
+        status, found = doctor()
+        self.assertEqual((status, [row for row in found.values() if row["ok"] is False]), (0, []))
+        for check in "userns veth nft hooks.d hook bouquet filter allowed denied tcp tcp6 udp host exec".split():
+            self.assertIs(found[check]["ok"], True, check)
+        self.assertIn(user.home, found["policies"]["why"])
+
+        status, found = doctor("env", "CONTAINERS_CONF=/dev/null")
+        self.assertEqual(status, 1)
+        self.assertIn("hooks_dir is not set", found["hooks.d"]["why"])
+        self.assertEqual(found["hooks.d"]["mend"], "oci-egress install podman --user")
 
 
 if __name__ == "__main__":
