@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -212,7 +213,6 @@ class Worker:
             os.dup2(source, fd)
             os.close(source)
         if nofile:
-            import resource
             resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
 
     def connect(self):
