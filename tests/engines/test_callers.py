@@ -22,7 +22,7 @@ FIELDS = ("Umask", "SigBlk", "SigIgn", "SigCgt", "CapInh", "CapPrm", "CapEff", "
 LEFT_ALONE = ("Max locked memory", "Max msgqueue size", "Max pending signals", "Max open files")
 
 # Of a hook: what C libraries and others read from it.
-ENVIRONMENT = ["https_proxy=http://198.51.100.20:80", "no_proxy=*", "OCI_EGRESS_POLICY=nothing", "CARES_SERVERS=203.0.113.7",
+ENVIRONMENT = ["https_proxy=http://198.51.100.20:80", "no_proxy=*", "OCI_EGRESS_POLICY=nothing",
                "HOSTS_FILE=/tmp/h", "RES_OPTIONS=debug", "LOCALDOMAIN=evil.test", "GLIBC_TUNABLES=glibc.malloc.tcache_count=65535",
                "LD_LIBRARY_PATH=.", "GCONV_PATH=."]
 

@@ -7,7 +7,7 @@ import subprocess
 import harness
 
 POC = os.path.join(harness.BUILD, "tests", "engines", "libpoc.so")
-LIBRARIES = ["poc.so", "libc.so.6", "libseccomp.so.2", "libnl-3.so.200", "libnl-route-3.so.200", "libyajl.so.2", "libcares.so.2",
+LIBRARIES = ["poc.so", "libc.so.6", "libseccomp.so.2", "libnl-3.so.200", "libnl-route-3.so.200", "libyajl.so.2",
              "libnss_files.so.2", "libnss_dns.so.2", "libgcc_s.so.1", "gconv.so"]
 TEXTS = {"h": "allowed.test evil.test\n", "o.cnf": "openssl_conf = x\n", "resolv.conf": "nameserver 203.0.113.7\n", "gconv-modules":
          "module INTERNAL EVIL// gconv 1\nmodule EVIL// INTERNAL gconv 1\n", "config.json": '{"policy_from_env": true}',
