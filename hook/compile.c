@@ -16,7 +16,7 @@
 #include "proxy/compiling.h"
 
 static struct command_places places;
-static const char *on_failure, *answer_fd;
+static const char *on_failure, *answer_fd, *images_fd;
 
 static const struct option_row options[] = {
 	{ "config", "FILE", "the host's settings (/etc/oci-egress/config.json)", &places.config, NULL },
@@ -24,6 +24,8 @@ static const struct option_row options[] = {
 	{ "run", "DIR", "what is known of running containers (/run/oci-egress)", &places.run, NULL },
 	{ "on-failure", "open|closed", "what holds where the policy does not say", &on_failure, NULL },
 	{ "answer", "FD", "the descriptor that gets the answer, instead of stdout and stderr", &answer_fd, NULL },
+	{ "images", "FD", "the descriptor of the policy's directory below the run directory, to be used instead",
+		&images_fd, NULL },
 	{ 0 },
 };
 
@@ -59,7 +61,8 @@ static int compile(const char *name, char ret_image[NAME_MAX + 1], struct settin
 	const struct images_source source = {
 		.fd = fd, .file = file, .name = name, .on_failure = settings->on_failure
 	};
-	return images_take(run, &source, ret_image, &image, err);
+	return images_fd ? images_take_in(atoi(images_fd), &source, ret_image, &image, err)
+			 : images_take(run, &source, ret_image, &image, err);
 }
 
 /* To people, or to a keeper that asked for it. */

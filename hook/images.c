@@ -20,20 +20,6 @@
 /* Of STAMP_SETTLED_MS each. */
 #define WAITS_MAX 50
 
-static int open_below(int dir, const char *name, struct error *err)
-{
-	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
-		return error_set(err, errno, "make directory %s for policy images", name);
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? error_set(err, errno, "directory %s of policy images", name) : fd;
-}
-
-static int open_directory(int run, const char *policy, struct error *err)
-{
-	_cleanup_close_ int images = open_below(run, "images", err);
-	return images < 0 ? images : open_below(images, policy, err);
-}
-
 /* The name of the version that has settled: somebody may be writing it all the time. */
 static int find_version(const struct images_source *source, char ret[VERSION_NAME_SIZE], struct error *err)
 {
@@ -126,12 +112,9 @@ static int take(
 	return r < 0 ? r : version_open(dir, version, source->name, ret_fd, err);
 }
 
-int images_take(
-	int run, const struct images_source *source, char ret_name[NAME_MAX + 1], int *ret_fd, struct error *err)
+int images_take_in(
+	int dir, const struct images_source *source, char ret_name[NAME_MAX + 1], int *ret_fd, struct error *err)
 {
-	_cleanup_close_ int dir = open_directory(run, source->name, err);
-	if (dir < 0)
-		return dir;
 	char version[VERSION_NAME_SIZE];
 	int r;
 	for (int i = 0; i < TRIES_MAX; i++) {
@@ -142,6 +125,13 @@ int images_take(
 	if (r == 0)
 		(void) snprintf(ret_name, NAME_MAX + 1, "%s/%s", source->name, version);
 	return r;
+}
+
+int images_take(
+	int run, const struct images_source *source, char ret_name[NAME_MAX + 1], int *ret_fd, struct error *err)
+{
+	_cleanup_close_ int dir = version_open_directory(run, source->name, err);
+	return dir < 0 ? dir : images_take_in(dir, source, ret_name, ret_fd, err);
 }
 
 static void sweep_policy(int images, const char *name, const char *policies)

@@ -31,5 +31,9 @@ struct images_source {
 int images_take(
 	int run, const struct images_source *source, char ret_name[NAME_MAX + 1], int *ret_fd, struct error *err);
 
+/* The same in a policy's directory of images, which may be locked already: the descriptor is the caller's. */
+int images_take_in(
+	int dir, const struct images_source *source, char ret_name[NAME_MAX + 1], int *ret_fd, struct error *err);
+
 /* Removes those of policies that are not in the directory policies any more. */
 void images_sweep(int run, const char *policies);

@@ -14,6 +14,20 @@
 
 #define FAILURE_NAME_SIZE (VERSION_NAME_SIZE + sizeof(".error"))
 
+static int open_below(int dir, const char *name, struct error *err)
+{
+	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
+		return error_set(err, errno, "make directory %s for policy images", name);
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? error_set(err, errno, "directory %s of policy images", name) : fd;
+}
+
+int version_open_directory(int run, const char *policy, struct error *err)
+{
+	_cleanup_close_ int images = open_below(run, "images", err);
+	return images < 0 ? images : open_below(images, policy, err);
+}
+
 int version_unsettled_ms(const struct stat *st)
 {
 	int64_t age_ms = clock_realtime_ms() - clock_ms(st->st_ctim);

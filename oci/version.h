@@ -15,6 +15,9 @@
 
 #define VERSION_NAME_SIZE (STAMP_SIZE + 64)
 
+/* Opens RUN/images/POLICY, and makes it where there is none. A descriptor (the caller's), or -errno. */
+int version_open_directory(int run, const char *policy, struct error *err);
+
 /*
  * How long the file's name cannot be relied on yet, in milliseconds: one that was written in this very tick of the
  * clock could be written again in it, and its stamp would be the same. 0: it has settled.

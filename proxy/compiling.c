@@ -16,6 +16,7 @@
 enum compile_fd {
 	COMPILE_FD_ANSWER = SPAWN_FD_FIRST,
 	COMPILE_FD_RUN,
+	COMPILE_FD_IMAGES,
 	COMPILE_FD_END,
 };
 
@@ -30,7 +31,7 @@ static int find_directory(const struct image *image, char ret[PATH_MAX], struct 
 	return 0;
 }
 
-int compiling_start(struct compiling *compiling, int program, int run, const struct image *image,
+int compiling_start(struct compiling *compiling, int program, int run, int images, const struct image *image,
 	const char *on_failure, struct error *err)
 {
 	char policies[PATH_MAX];
@@ -46,11 +47,12 @@ int compiling_start(struct compiling *compiling, int program, int run, const str
 		return error_set(err, errno, "pipe");
 
 	/* "/.": a run directory is opened with O_NOFOLLOW. */
-	const char *const argv[] = { "oci-egress", "compile", "--answer", "3", "--run", "/proc/self/fd/4/.",
-		"--policies", policies, "--on-failure", on_failure, "--", image_string(image, image->name), NULL };
+	const char *const argv[] = { "oci-egress", "compile", "--answer", "3", "--run", "/proc/self/fd/4/.", "--images",
+		"5", "--policies", policies, "--on-failure", on_failure, "--", image_string(image, image->name), NULL };
 	const int fds[COMPILE_FD_END - SPAWN_FD_FIRST] = {
 		[COMPILE_FD_ANSWER - SPAWN_FD_FIRST] = theirs,
 		[COMPILE_FD_RUN - SPAWN_FD_FIRST] = run,
+		[COMPILE_FD_IMAGES - SPAWN_FD_FIRST] = images,
 	};
 	struct handle handle = { .pidfd = -1, .stop_signal = SIGKILL };
 	r = spawn(program, argv, fds, ARRAY_SIZE(fds), &handle.pid, &handle.pidfd, err);

@@ -34,10 +34,11 @@ struct compiling {
 	}
 
 /*
- * Compiles the policy that image was made from, as it is now. Descriptors: the command's executable and the run
- * directory. on_failure: "open" or "closed", what holds where the policy does not say.
+ * Compiles the policy that image was made from, as it is now. Descriptors: the command's executable, the run directory,
+ * and that of the policy's images below it, whose lock, if the caller has it, is the command's until it ends.
+ * on_failure: "open" or "closed", what holds where the policy does not say.
  */
-int compiling_start(struct compiling *compiling, int program, int run, const struct image *image,
+int compiling_start(struct compiling *compiling, int program, int run, int images, const struct image *image,
 	const char *on_failure, struct error *err);
 
 /*

@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "oci/imagefile.h"
+#include "oci/version.h"
 #include "proxy/hostsfile.h"
 #include "proxy/inherited.h"
 #include "proxy/keeping.h"
@@ -26,6 +30,10 @@
 #define REVIEW_TIMEOUT_MS 10000
 
 #define TRIES_MAX 5
+
+/* How long to wait for what others compile, before another look: twice as long each time. */
+#define WAIT_MIN_MS 16
+#define WAIT_MAX_MS 512
 
 _Static_assert(SETTLE_MS > STAMP_SETTLED_MS, "a version that is compiled has settled");
 
@@ -166,12 +174,117 @@ static void look_at_names(struct keeper *keeper, struct names_file *file)
 
 /* -- the policy -- */
 
+/* Takes fd over. */
+static int take_image(struct keeper *keeper, int fd, struct error *err)
+{
+	_cleanup_close_ int own = fd;
+	const struct image *image;
+	size_t len;
+	int r = imagefile_map(own, &image, &len, err);
+	if (r < 0)
+		return r;
+	bool same = image_fingerprint(image) == image_fingerprint(keeper->image);
+	if (!same)
+		r = reloading_offer(keeper, image, len, own, err);
+	if (!same && r == 0) {
+		(void) TAKE_FD(own);
+		return 0;
+	}
+	(void) munmap((void *) (uintptr_t) image, len);
+	if (r == 0)
+		settle(keeper);
+	return r;
+}
+
+/* What others have compiled already, or found to be wrong. 0: nothing; 1: taken; -errno: what is wrong with it. */
+static int take_ready(struct keeper *keeper, int images, const struct stat *st, struct error *err)
+{
+	bool open = strcmp(keeper->reloading.on_failure, "open") == 0;
+	char version[VERSION_NAME_SIZE];
+	int fd;
+	version_name(st, open ? IMAGE_ON_FAILURE_OPEN : IMAGE_ON_FAILURE_CLOSED, version);
+	if (version_open(images, version, image_string(keeper->image, keeper->image->name), &fd, NULL) < 0)
+		return version_read_failure(images, version, err);
+	int r = take_image(keeper, fd, err);
+	return r < 0 ? r : 1;
+}
+
+/* False: somebody compiles it now. The compiler has the descriptor too, and so the lock until it has ended. */
+static bool lock(int images)
+{
+	return flock(images, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Another look, of each keeper at a time of its own. False: it has waited for long enough. */
+static bool wait_for(struct reloading *reloading, int unsettled_ms)
+{
+	int64_t now = clock_now_ms();
+	if (reloading->wait_ms == 0) {
+		reloading->wait_ms = WAIT_MIN_MS;
+		reloading->wait_end_ms = now + COMPILING_TIMEOUT_MS;
+	}
+	if (now >= reloading->wait_end_ms)
+		return false;
+	reloading->stamp[0] = '\0';
+	reloading->due_ms = now + unsettled_ms + reloading->wait_ms + getpid() % reloading->wait_ms;
+	if (unsettled_ms == 0 && reloading->wait_ms < WAIT_MAX_MS)
+		reloading->wait_ms *= 2;
+	return true;
+}
+
+static int start_compiler(struct keeper *keeper, int images, struct error *err)
+{
+	struct reloading *reloading = &keeper->reloading;
+	int program = inherited_fd(KEEPER_FD_COMPILER);
+	if (program < 0)
+		return error_say(err, ENOENT, "there is no oci-egress to compile it");
+	return compiling_start(
+		&reloading->compiling, program, KEEPER_FD_RUN, images, keeper->image, reloading->on_failure, err);
+}
+
+/*
+ * All keepers of a policy, of which there may be a thousand, see its change in the same moment: one compiles, and the
+ * others wait for what comes of that, rather than for the lock in a thousand processes.
+ */
+static int take_version(struct keeper *keeper, const struct stat *st, struct error *err)
+{
+	struct reloading *reloading = &keeper->reloading;
+	_cleanup_close_ int images =
+		version_open_directory(KEEPER_FD_RUN, image_string(keeper->image, keeper->image->name), err);
+	if (images < 0)
+		return images;
+	int unsettled_ms = version_unsettled_ms(st);
+	int r = unsettled_ms > 0 ? 0 : take_ready(keeper, images, st, err);
+	if (r == 0 && (unsettled_ms > 0 || !lock(images)) && wait_for(reloading, unsettled_ms))
+		return 0;
+	reloading->wait_ms = 0;
+	return r == 0 ? start_compiler(keeper, images, err) : r;
+}
+
+static void look_at_policy(struct keeper *keeper)
+{
+	struct reloading *reloading = &keeper->reloading;
+	char stamp[STAMP_SIZE] = STAMP_NONE;
+	struct stat st;
+	struct error err;
+	int r = stat(policy_file(keeper), &st) < 0 ? -errno : 0;
+	if (r == 0)
+		stamp_make(&st, stamp);
+	bool is_new = strcmp(stamp, reloading->stamp) != 0;
+	bool again = reloading->failure.code != 0 && server_awaits_reload(&keeper->server);
+	if (!is_new && !again) {
+		server_on_reload(keeper);
+		return;
+	}
+	memcpy(reloading->stamp, stamp, sizeof(stamp));
+	r = r < 0 ? error_say(&err, ENOENT, "%s: is gone", policy_file(keeper)) : take_version(keeper, &st, &err);
+	if (r < 0)
+		fail(keeper, &err);
+}
+
 static void look(struct keeper *keeper)
 {
 	struct reloading *reloading = &keeper->reloading;
-	char stamp[STAMP_SIZE];
-	struct error err;
-
 	reloading->due_ms = INT64_MAX;
 	reloading->first_ms = 0;
 	server_on_look(keeper);
@@ -180,25 +293,7 @@ static void look(struct keeper *keeper)
 			(void) watching_add(&reloading->watching, reloading->names[i].path, 1, NULL);
 		look_at_names(keeper, &reloading->names[i]);
 	}
-
-	stamp_path(policy_file(keeper), stamp);
-	bool is_new = strcmp(stamp, reloading->stamp) != 0;
-	bool again = reloading->failure.code != 0 && server_awaits_reload(&keeper->server);
-	if (!is_new && !again) {
-		server_on_reload(keeper);
-		return;
-	}
-	memcpy(reloading->stamp, stamp, sizeof(stamp));
-	int r = inherited_fd(KEEPER_FD_COMPILER);
-	if (strcmp(stamp, STAMP_NONE) == 0)
-		r = error_say(&err, ENOENT, "%s: is gone", policy_file(keeper));
-	else if (r < 0)
-		r = error_say(&err, ENOENT, "there is no oci-egress to compile it");
-	else
-		r = compiling_start(
-			&reloading->compiling, r, KEEPER_FD_RUN, keeper->image, reloading->on_failure, &err);
-	if (r < 0)
-		fail(keeper, &err);
+	look_at_policy(keeper);
 }
 
 uint32_t reloading_needs(const struct keeper *keeper)
@@ -287,39 +382,13 @@ int reloading_offer(struct keeper *keeper, const struct image *image, size_t len
 	return 0;
 }
 
-static int open_image(const char *name, int *ret_fd, const struct image **ret, size_t *ret_len, struct error *err)
-{
-	char path[NAME_MAX + 1];
-	(void) snprintf(path, sizeof(path), "images/%s", name);
-	_cleanup_close_ int fd = -1;
-	int r = imagefile_open(KEEPER_FD_RUN, path, path, &fd, err);
-	if (r == 0)
-		r = imagefile_map(fd, ret, ret_len, err);
-	if (r < 0)
-		return r;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
 static int take_compiled(struct keeper *keeper, const char *name, struct error *err)
 {
-	const struct image *image;
-	size_t len;
-	_cleanup_close_ int fd = -1;
-	int r = open_image(name, &fd, &image, &len, err);
-	if (r < 0)
-		return r;
-	bool same = image_fingerprint(image) == image_fingerprint(keeper->image);
-	if (!same)
-		r = reloading_offer(keeper, image, len, fd, err);
-	if (!same && r == 0) {
-		(void) TAKE_FD(fd);
-		return 0;
-	}
-	(void) munmap((void *) (uintptr_t) image, len);
-	if (r == 0)
-		settle(keeper);
-	return r;
+	char path[NAME_MAX + 1];
+	int fd;
+	(void) snprintf(path, sizeof(path), "images/%s", name);
+	int r = imagefile_open(KEEPER_FD_RUN, path, path, &fd, err);
+	return r < 0 ? r : take_image(keeper, fd, err);
 }
 
 void reloading_on_compiler(struct keeper *keeper)

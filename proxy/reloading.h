@@ -3,7 +3,8 @@
  * How a keeper follows its policy's file, and the host's resolv.conf and hosts:
  *
  *     something has changed, or somebody asks   due_ms
- *     the policy has another stamp              `oci-egress compile` runs (proxy/compiling.h)
+ *     the policy has another stamp              `oci-egress compile` runs (proxy/compiling.h), unless its image is
+ *                                               there, or another keeper's compile runs
  *     its image says something else             offered to the worker, which reviews its connections
  *     the worker has done so                    it holds
  *
@@ -40,9 +41,11 @@ struct reloading {
 	size_t offered_len;
 	int offered_fd;
 	int64_t offered_end_ms;
-	uint32_t reviews; /* that the worker owes */
-	int tries;        /* to open an image that was replaced before it was opened */
-	uint64_t before;  /* image_fingerprint() of the version that the present one replaced; 0: none */
+	uint32_t reviews;    /* that the worker owes */
+	int wait_ms;         /* for what others compile, until the next look; 0: there is nothing to wait for */
+	int64_t wait_end_ms; /* and at most */
+	int tries;           /* to open an image that was replaced before it was opened */
+	uint64_t before;     /* image_fingerprint() of the version that the present one replaced; 0: none */
 
 	uint32_t link;        /* enum image_link, as the keeper began */
 	struct error failure; /* of the last version; code 0: none */

@@ -174,7 +174,7 @@ def memfd(name, data):
 
 
 class Keeper:
-    def __init__(self, policy, key="4711", home=False, before=None, shared=None):
+    def __init__(self, policy, key="4711", home=False, before=None, shared=None, compiler=None):
         self.key = key
         self.dir = tempfile.mkdtemp(prefix="oci-egress-keeper-")
         os.chmod(self.dir, 0o755)
@@ -184,6 +184,7 @@ class Keeper:
             self.run, self.policies = shared.run, shared.policies
         for path in (self.run, self.log, self.home, self.policies):
             os.makedirs(path, 0o700, exist_ok=True)
+        self.compiler = compiler or OCI_EGRESS
         self.image = self.compile(policy)
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -237,7 +238,7 @@ class Keeper:
         opened = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (self.run, self.log, root)]
         os.rmdir(root)
         program = os.open(PROGRAM, os.O_PATH)
-        compiler = os.open(OCI_EGRESS, os.O_PATH)
+        compiler = os.open(self.compiler, os.O_PATH)
         resolv = memfd("resolv.conf", RESOLV_CONF.encode())
         home_fd = None
         if home:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A keeper that follows its policy's file, and the host's resolv.conf and hosts."""
 
+import fcntl
 import glob
 import json
 import os
@@ -8,6 +9,7 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -529,6 +531,43 @@ class Reload(ReloadTest):
                     mapped = {int(line.split()[4]) for line in maps if "/images/test/" in line}
                 self.assertEqual(mapped, {inode})
 
+
+    def compile_elsewhere(self, keeper):
+        """As another keeper's compile would; put into place when it is whole. Returns how."""
+        run = tempfile.mkdtemp(prefix="oci-egress-run-")
+        self.addCleanup(shutil.rmtree, run)
+        done = subprocess.run([harness.OCI_EGRESS, "compile", "--run", run, "--policies", keeper.policies, "--on-failure",
+                               "closed", "test"], check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        made, = glob.glob(run + "/images/test/*")
+        self.assertEqual(done.returncode, 2 if made.endswith(".error") else 0)
+        return lambda: shutil.move(made, keeper.run + "/images/test/")
+
+    def test_what_others_compile_is_waited_for(self):
+        """Nothing is run for it: there is nothing that could compile."""
+        keeper = self.keeper(self.rules("one.example"), compiler="/bin/false")
+        os.makedirs(keeper.run + "/images/test", 0o700)
+        keeper.begin()
+        control = keeper.connect()
+        self.addCleanup(control.close)
+        lock = os.open(keeper.run + "/images/test", os.O_RDONLY)
+        self.addCleanup(os.close, lock)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        keeper.write(self.rules("two.example"))
+        arrives = self.compile_elsewhere(keeper)
+        control.send(harness.RELOAD)
+        self.assertWaits(keeper, control)
+        arrives()
+        control.receive(harness.RELOADED)
+        self.assertEqual(self.answer(keeper, "two.example"), b"200")
+
+        keeper.write('{"allow": 1}')
+        arrives = self.compile_elsewhere(keeper)
+        control.send(harness.RELOAD)
+        self.assertWaits(keeper, control)
+        arrives()
+        with self.assertRaises(ControlError) as caught:
+            control.receive(harness.RELOADED)
+        self.assertIn("test.json:1:11: allow: is a number", caught.exception.text)
 
 class Restart(ReloadTest):
     """Orderly: another worker takes the place of the present one."""
