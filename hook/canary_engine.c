@@ -158,7 +158,8 @@ static void podman_argv(
 	const struct doctor *doctor, const struct canary_home *home, enum canary_step step, struct canary_argv *argv)
 {
 	if (step == CANARY_START) {
-		ADD(argv, "podman", "run", "--interactive", "--rm", "--name", home->name, "--annotation");
+		ADD(argv, "podman", "run", "--interactive", "--rm", "--security-opt", "label=disable", "--name",
+			home->name, "--annotation");
 		add_text(argv, "oci-egress.policy=%s", home->name);
 		ADD(argv, "--network", doctor->network ? doctor->network : "none", "--rootfs");
 		add_text(argv, "%s/rootfs", home->dir);

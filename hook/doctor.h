@@ -11,6 +11,7 @@ struct doctor {
 	const char *config;                       /* of the settings' file; NULL: where it is by itself */
 	const char *policies, *run, *log, *state; /* as given on the command line, or NULL */
 	const char *keeper;
+	bool no_userns;           /* which root's containers can do without */
 	const char *engine;       /* "podman", "docker", "runc", "crun"; NULL: none was named */
 	const char *network;      /* of the container that is tried; NULL: none but ours */
 	const char *runtime;      /* docker's that is ours, by name */

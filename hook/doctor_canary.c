@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -23,16 +24,15 @@ static const struct trial {
 	const char *what;
 	const char *mend;
 	bool wall; /* holds whatever started the process; else arming or the wrapper does it */
-	bool proxy;
 } trials[] = {
-	{ "bouquet", LOOK_IN_SYSLOG, false, false },
-	{ "filter", LOOK_IN_SYSLOG, false, false },
-	{ "allowed", "oci-egress log; " LOOK_IN_SYSLOG, false, true },
-	{ "denied", "oci-egress log; " LOOK_IN_SYSLOG, false, true },
-	{ "tcp", "give the container no network beside ours, or mend nft above", true, false },
-	{ "tcp6", "give the container no network beside ours, or mend nft above", true, false },
-	{ "udp", "give the container no network beside ours, or mend nft above", true, false },
-	{ "host", "do not start containers in the host's network namespace", true, false },
+	{ "bouquet", LOOK_IN_SYSLOG, false },
+	{ "filter", LOOK_IN_SYSLOG, false },
+	{ "allowed", "oci-egress log; " LOOK_IN_SYSLOG, false },
+	{ "denied", "oci-egress log; " LOOK_IN_SYSLOG, false },
+	{ "tcp", "give the container no network beside ours, or mend nft above", true },
+	{ "tcp6", "give the container no network beside ours, or mend nft above", true },
+	{ "udp", "give the container no network beside ours, or mend nft above", true },
+	{ "host", "do not start containers in the host's network namespace", true },
 };
 
 struct result {
@@ -74,19 +74,21 @@ static void take_results(const char *text, struct results *ret)
 static int find_record(const struct record *record, void *arg)
 {
 	struct record *wanted = arg;
-	if (strcmp(record->policy, wanted->policy) != 0 || record->state != RECORD_GUARDED || !record_alive(record))
+	if (strcmp(record->policy, wanted->policy) != 0 || record->state != RECORD_GUARDED ||
+		record->since < wanted->since || !record_alive(record))
 		return 0;
 	*wanted = *record;
 	return 1;
 }
 
-/* container: its id, to take away its log. */
-static void say_hook(struct doctor *doctor, const struct canary_home *home, char container[STATE_ID_MAX + 1])
+/* since: when it was started; a fixed policy has other containers as well. container: its id, to take away its log. */
+static void say_hook(
+	struct doctor *doctor, const struct canary_home *home, int64_t since, char container[STATE_ID_MAX + 1])
 {
 	_cleanup_close_ int run = -1;
 	struct error err;
 	char mend[64];
-	struct record wanted = { 0 };
+	struct record wanted = { .since = since };
 	(void) snprintf(wanted.policy, sizeof(wanted.policy), "%s", canary_engine_policy(doctor, home));
 	int r = rundir_open(doctor->settings->run, &run, &err);
 	if (r == 0)
@@ -176,6 +178,7 @@ static void try_start(struct doctor *doctor, const struct canary_home *home, cha
 	struct child child;
 	struct results results;
 	struct error err;
+	int64_t since = (int64_t) time(NULL);
 	canary_engine_argv(doctor, home, CANARY_START, &argv);
 	int r = child_start(argv.v, &child, &err);
 	if (r < 0) {
@@ -185,7 +188,7 @@ static void try_start(struct doctor *doctor, const struct canary_home *home, cha
 	r = child_read(&child, "\nend\n", START_TIMEOUT_MS, &err);
 	if (r == 0) {
 		take_results(child.out_text, &results);
-		say_hook(doctor, home, container);
+		say_hook(doctor, home, since, container);
 		say_first(doctor, home, &results);
 		try_exec(doctor, home);
 	} else {

@@ -96,7 +96,7 @@ static int look_at_hook(const char *file, struct error *err)
 	_cleanup_free_ char *text = NULL;
 	_cleanup_json_ struct json *json = NULL;
 	int r = read_json(file, &text, &json, err);
-	if (r == -EINVAL && text && !strstr(text, PROGRAM))
+	if (r < 0 && r != -EACCES && !(text && strstr(text, PROGRAM)))
 		return 0;
 	if (r < 0)
 		return r;

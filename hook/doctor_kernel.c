@@ -56,8 +56,9 @@ static int try_userns(void *arg, struct error *err)
 	return unshare(CLONE_NEWUSER) < 0 ? error_set(err, errno, "unshare(CLONE_NEWUSER)") : 0;
 }
 
-static void check_userns(struct findings *findings)
+static void check_userns(struct doctor *doctor)
 {
+	struct findings *findings = &doctor->findings;
 	struct error err;
 	char value[64];
 	if (child_try(try_userns, NULL, TRY_TIMEOUT_MS, &err) == 0) {
@@ -73,6 +74,7 @@ static void check_userns(struct findings *findings)
 		mend = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
 	else if (err.code == -EINVAL)
 		mend = "use a kernel with CONFIG_USER_NS";
+	doctor->no_userns = true;
 	findings_fault(findings, "userns", mend, "%s: rootless containers and --userns need it", err.msg);
 }
 
@@ -290,7 +292,7 @@ void doctor_kernel(struct doctor *doctor)
 {
 	struct findings *findings = &doctor->findings;
 	check_version(findings);
-	check_userns(findings);
+	check_userns(doctor);
 	check_netns(doctor);
 	check_nft(findings);
 	check_ptrace(findings);
