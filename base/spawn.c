@@ -119,8 +119,8 @@ IN_CHILD static int null_stdio(void)
 	return null < SPAWN_FD_FIRST && fcntl(null, F_SETFD, 0) < 0 ? -errno : 0;
 }
 
-/* Puts fds at SPAWN_FD_FIRST.. All others close with the exec; at once where there is none. */
-IN_CHILD static int place_fds(const int *fds, size_t n_fds, bool exec)
+/* Puts fds at first.. All others, but 0 to 2, close with the exec; at once where there is none. */
+IN_CHILD static int place_fds(int first, const int *fds, size_t n_fds, bool exec)
 {
 	int high[SPAWN_FDS_MAX];
 	int r = lift_fds(fds, n_fds, high);
@@ -132,7 +132,7 @@ IN_CHILD static int place_fds(const int *fds, size_t n_fds, bool exec)
 	if (close_range(SPAWN_FD_FIRST, exec ? ~0U : ABOVE - 1, exec ? CLOSE_RANGE_CLOEXEC : 0) < 0)
 		return -errno;
 	for (size_t i = 0; i < n_fds; i++)
-		if (high[i] >= 0 && dup3(high[i], SPAWN_FD_FIRST + (int) i, 0) < 0)
+		if (high[i] >= 0 && dup3(high[i], first + (int) i, 0) < 0)
 			return -errno;
 	return exec || close_range(ABOVE, ~0U, 0) == 0 ? 0 : -errno;
 }
@@ -140,6 +140,7 @@ IN_CHILD static int place_fds(const int *fds, size_t n_fds, bool exec)
 struct start {
 	int exe;
 	const char *const *argv;
+	int first; /* the number that fds begin at */
 	const int *fds;
 	size_t n_fds;
 	int failure; /* -errno, written by the child into our memory */
@@ -153,7 +154,7 @@ IN_CHILD static int child(void *arg)
 	(void) setsid();
 	spawn_reset_inherited();
 	start->exe = fcntl(start->exe, F_DUPFD_CLOEXEC, ABOVE);
-	start->failure = start->exe < 0 ? -errno : place_fds(start->fds, start->n_fds, true);
+	start->failure = start->exe < 0 ? -errno : place_fds(start->first, start->fds, start->n_fds, true);
 	if (start->failure == 0) {
 		(void) syscall(SYS_execveat, start->exe, "", start->argv, no_environment, AT_EMPTY_PATH);
 		start->failure = -errno;
@@ -198,17 +199,29 @@ static int take_child(pid_t pid, int failure, const char *name, pid_t *ret_pid, 
 	return 0;
 }
 
+static int run_start(struct start *start, pid_t *ret_pid, int *ret_pidfd, struct error *err)
+{
+	pid_t pid = clone_child(start);
+	if (pid < 0)
+		return error_set(err, errno, "start %s", start->argv[0]);
+	return take_child(pid, start->failure, start->argv[0], ret_pid, ret_pidfd, err);
+}
+
 int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
 	struct error *err)
 {
 	if (n_fds > SPAWN_FDS_MAX)
 		return error_say(err, EINVAL, "spawn: %zu descriptors, at most %d", n_fds, SPAWN_FDS_MAX);
 
-	struct start start = { .exe = exe, .argv = argv, .fds = fds, .n_fds = n_fds };
-	pid_t pid = clone_child(&start);
-	if (pid < 0)
-		return error_set(err, errno, "start %s", argv[0]);
-	return take_child(pid, start.failure, argv[0], ret_pid, ret_pidfd, err);
+	struct start start = { .exe = exe, .argv = argv, .first = SPAWN_FD_FIRST, .fds = fds, .n_fds = n_fds };
+	return run_start(&start, ret_pid, ret_pidfd, err);
+}
+
+int spawn_stdio(
+	int exe, const char *const argv[], const int stdio[3], pid_t *ret_pid, int *ret_pidfd, struct error *err)
+{
+	struct start start = { .exe = exe, .argv = argv, .first = STDIN_FILENO, .fds = stdio, .n_fds = SPAWN_FD_FIRST };
+	return run_start(&start, ret_pid, ret_pidfd, err);
 }
 
 _Noreturn static void copy(int (*run)(void *arg), void *arg, const int *fds, size_t n_fds)
@@ -217,7 +230,7 @@ _Noreturn static void copy(int (*run)(void *arg), void *arg, const int *fds, siz
 	closelog();             /* syslog(3) would go on writing to a number that is another descriptor by then */
 	(void) setsid();
 	spawn_reset_inherited();
-	_exit(place_fds(fds, n_fds, false) < 0 ? 127 : run(arg));
+	_exit(place_fds(SPAWN_FD_FIRST, fds, n_fds, false) < 0 ? 127 : run(arg));
 }
 
 int spawn_copy(int (*run)(void *arg), void *arg, const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,

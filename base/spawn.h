@@ -24,6 +24,12 @@ int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t
 	struct error *err);
 
 /*
+ * The same with stdio[] as its descriptors 0, 1 and 2 (-1: /dev/null), and no other: for programs that are not ours.
+ */
+int spawn_stdio(
+	int exe, const char *const argv[], const int stdio[3], pid_t *ret_pid, int *ret_pidfd, struct error *err);
+
+/*
  * The same without a program: the child is a copy of the caller (one thread, fork(2)), which holds the descriptors
  * listed and no other, is reset as above but for the environment, runs run(arg) and ends with what that returns. One
  * that cannot be made ready ends with status 127. What the caller's memory holds, the child's holds as well, and lies

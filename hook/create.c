@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "hook/arm.h"
+#include "hook/gating.h"
 #include "hook/launch.h"
 #include "hook/openlog.h"
 #include "hook/plan.h"
@@ -32,6 +33,7 @@ struct create {
 	struct plan plan;
 	struct record record;
 	int lock;
+	struct gating gating;
 	struct link link;
 	bool joined;    /* a keeper that was there */
 	bool made_link; /* by us, not by a sibling; we hold its listener beside the keeper, until nothing is to be
@@ -110,49 +112,6 @@ static int write_link(struct create *c, struct error *err)
 	return rundir_write_link(c->lock, &link, err);
 }
 
-/* A namespace that has a keeper, or had one: what goes wrong there can be a sibling's doing. */
-static int join_keeper(struct create *c, struct error *err)
-{
-	struct rundir_link link;
-	int r = link_check_shared(c->plan.netns, err);
-	if (r == 0)
-		r = rundir_read_link(c->lock, &link, err);
-	if (r == 0) {
-		c->link = (struct link){
-			.kind = link.kind,
-			.listener = -1,
-			.proxy = link.proxy,
-			.container = link.container,
-			.port = link.port,
-		};
-		r = launch_prove(&c->launch, &c->plan, &c->link, err);
-	}
-	return r;
-}
-
-/* Everything of arming that can be done before its turn comes. */
-static int prepare_arms(struct create *c, struct error *err)
-{
-	struct bouquet bouquet;
-	bouquet_make(c->link.proxy, c->link.port, &bouquet);
-	char fingerprint[PREPARE_FINGERPRINT_SIZE];
-	c->prepared = c->order->prepared && strcmp(c->order->prepared, prepare_fingerprint(&bouquet, fingerprint)) == 0;
-	if (c->prepared)
-		return 0;
-
-	int r = seccomp_filter_get(&c->filter, err);
-	if (r < 0)
-		return error_wrap(err, "seccomp filter");
-	const struct arm_request request = {
-		.pid = c->plan.pid,
-		.pidfd = c->plan.pidfd,
-		.filter = &c->filter,
-		.bouquet = &bouquet,
-		.has_seccomp_profile = c->plan.has_seccomp_profile,
-	};
-	return arm_prepare(&request, &c->arm, err);
-}
-
 struct siblings {
 	const struct record *ours;
 	struct record rival; /* one that has another policy */
@@ -173,8 +132,8 @@ static int find_sibling(const struct record *record, void *arg)
 }
 
 /*
- * Guarded containers in our namespace, which no keeper serves any more: one that was killed leaves its containers
- * without egress, and nobody to compare policies with. A new keeper gives them what its policy allows.
+ * Guarded containers in our namespace share its link, proxy and gate with us: with another policy, one of us would have
+ * the other's egress. A keeper that is there says the same; one that was killed leaves nobody who would.
  */
 static int check_siblings(const struct create *c, bool *ret_any, struct error *err)
 {
@@ -183,10 +142,60 @@ static int check_siblings(const struct create *c, bool *ret_any, struct error *e
 	*ret_any = siblings.any;
 	if (r == 0 && siblings.rival.id[0] != '\0')
 		r = error_say(err, EEXIST,
-			"container %s in this network namespace has another policy, %s; its keeper is gone, and it must "
-			"not come by the egress of this one",
-			siblings.rival.id, siblings.rival.policy);
+			"container %s in this network namespace has another policy, %s, than this one, %s: they would "
+			"come "
+			"by each other's egress; containers that share a network namespace share a policy",
+			siblings.rival.id, siblings.rival.policy, c->record.policy);
 	return r < 0 ? error_close(err) : 0;
+}
+
+/* A namespace that has a keeper, or had one: what goes wrong there can be a sibling's doing. */
+static int join_keeper(struct create *c, struct error *err)
+{
+	struct rundir_link link;
+	bool siblings;
+	int r = gating_check(&c->plan, true, &c->gating, err);
+	if (r == 0)
+		r = check_siblings(c, &siblings, err);
+	if (r == 0)
+		r = rundir_read_link(c->lock, &link, err);
+	if (r == 0) {
+		c->link = (struct link){
+			.kind = link.kind,
+			.listener = -1,
+			.proxy = link.proxy,
+			.container = link.container,
+			.port = link.port,
+		};
+		r = launch_prove(&c->launch, &c->plan, &c->link, err);
+	}
+	if (r == 0) /* not before the keeper has said that it is the same policy */
+		r = gating_raise(&c->plan, &c->gating, err);
+	return r;
+}
+
+/* Everything of arming that can be done before its turn comes. */
+static int prepare_arms(struct create *c, struct error *err)
+{
+	struct bouquet bouquet;
+	bouquet_make(c->link.proxy, c->link.port, &bouquet);
+	bouquet_add_direct(&bouquet, c->plan.image);
+	char fingerprint[PREPARE_FINGERPRINT_SIZE];
+	c->prepared = c->order->prepared && strcmp(c->order->prepared, prepare_fingerprint(&bouquet, fingerprint)) == 0;
+	if (c->prepared)
+		return 0;
+
+	int r = seccomp_filter_get(&c->filter, err);
+	if (r < 0)
+		return error_wrap(err, "seccomp filter");
+	const struct arm_request request = {
+		.pid = c->plan.pid,
+		.pidfd = c->plan.pidfd,
+		.filter = &c->filter,
+		.bouquet = &bouquet,
+		.has_seccomp_profile = c->plan.has_seccomp_profile,
+	};
+	return arm_prepare(&request, &c->arm, err);
 }
 
 /*
@@ -195,7 +204,7 @@ static int check_siblings(const struct create *c, bool *ret_any, struct error *e
  */
 static int start_keeper(struct create *c, bool had_keeper, struct error *err)
 {
-	int r = link_check(c->plan.netns, err);
+	int r = gating_check(&c->plan, false, &c->gating, err);
 	timings_mark(c->timings, "check");
 	if (r == 0)
 		r = launch_start(&c->place, &c->plan, &c->launch, err);
@@ -215,6 +224,9 @@ static int start_keeper(struct create *c, bool had_keeper, struct error *err)
 	if (r == 0)
 		r = rivals;
 	timings_mark(c->timings, "prepare");
+	if (r == 0)
+		r = gating_raise(&c->plan, &c->gating, err);
+	timings_mark(c->timings, "gate");
 	if (r == 0)
 		r = launch_prove(&c->launch, &c->plan, &c->link, err);
 	return r < 0 && (had_keeper || siblings) ? error_close(err) : r;
@@ -292,6 +304,7 @@ static void undo(struct create *c)
 	launch_undo(&c->launch);
 	if (c->made_link)
 		link_undo(c->plan.netns, &c->link);
+	gating_undo(&c->plan, &c->gating);
 	/* What the killed keeper was about to execute may hold its socket for a moment longer, so that it seems to
 	 * live. */
 	if (our_keeper)
@@ -375,7 +388,10 @@ int create_run(const struct settings *settings, const char *keeper, const struct
 	struct create c = {
 		.settings = settings,
 		.order = order,
-		.place = { .run = -1, .log = settings->log, .state = settings->state, .keeper = keeper,
+		.place = { .run = -1,
+			.log = settings->log,
+			.state = settings->state,
+			.keeper = keeper,
 			.on_failure = settings->on_failure },
 		.timings = timings,
 		.plan = PLAN_EMPTY,

@@ -132,6 +132,12 @@ static int check_status(const struct state *state, struct error *err)
 	return 0;
 }
 
+/* Docker, from 28 on, moves a container's interfaces in when it has been created. Its bundles lie in containerd's. */
+static bool is_dockers(const char *bundle)
+{
+	return strstr(bundle, "/moby/") != NULL;
+}
+
 static int make(const struct settings *settings, const char *policy, const char *state_text, size_t len,
 	struct plan *plan, struct config **config, struct error *err)
 {
@@ -160,6 +166,8 @@ static int make(const struct settings *settings, const char *policy, const char 
 	if (r < 0)
 		return r;
 	plan->has_seccomp_profile = (*config)->has_seccomp;
+	plan->admin_capability = (*config)->admin_capability;
+	plan->may_gain_interfaces = (*config)->has_network_path || is_dockers(plan->state->bundle);
 	return open_process(plan, err);
 }
 

@@ -23,6 +23,8 @@ struct plan {
 	int image_fd;           /* the same, as a sealed memfd or a file of all who use it (hook/images.h) */
 	char stamp[STAMP_SIZE]; /* of the policy file that it was made from */
 	bool has_seccomp_profile;
+	const char *admin_capability; /* of the container's (oci/config.h), or NULL */
+	bool may_gain_interfaces;     /* somebody else has made the network namespace, or adds to it after all hooks */
 	pid_t pid; /* of init */
 	int pidfd;
 	uint64_t start_time;

@@ -173,18 +173,6 @@ int stack_rebuild(const struct stack *old, const struct bouquet *bouquet, struct
 	return 0;
 }
 
-/* The bouquet's own text for a variable, NULL where it has none. */
-static const char *replacement(const struct bouquet *bouquet, const char *text)
-{
-	for (size_t i = 0; i < bouquet->n; i++) {
-		struct bouquet one = { .n = 1 };
-		memcpy(one.text[0], bouquet->text[i], sizeof(one.text[0]));
-		if (bouquet_replaces(&one, text))
-			return bouquet->text[i];
-	}
-	return NULL;
-}
-
 size_t stack_overwrite(const struct stack *old, const struct bouquet *bouquet, size_t *ret_from, size_t *ret_to)
 {
 	struct vector v;
@@ -194,7 +182,7 @@ size_t stack_overwrite(const struct stack *old, const struct bouquet *bouquet, s
 
 	for (size_t i = 0; i < v.n_env; i++) {
 		char *text = variable(old, &v, i);
-		const char *ours = text ? replacement(bouquet, text) : NULL;
+		const char *ours = text ? bouquet_find(bouquet, text) : NULL;
 		if (!ours)
 			continue;
 		size_t len = strlen(text), ours_len = strlen(ours), at = (size_t) (text - (char *) old->bytes);

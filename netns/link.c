@@ -110,34 +110,33 @@ static int link_make_veth(int netns, const struct link_config *config, struct li
 
 static int survey_here(void *arg, struct error *err)
 {
-	(void) arg;
-	return survey(err);
+	return survey(arg, err);
 }
 
 static int survey_shared_here(void *arg, struct error *err)
 {
-	(void) arg;
-	return survey_shared(err);
+	return survey_shared(arg, err);
 }
 
-static int link_survey(int netns, int (*survey_fn)(void *arg, struct error *err), struct error *err)
+static int link_survey(
+	int netns, int (*survey_fn)(void *arg, struct error *err), struct foreign *ret, struct error *err)
 {
 	int r = netns_is_own(netns, err);
 	if (r == 1)
 		r = error_say(err, EXDEV, "the container's network namespace is the host's own");
 	if (r == 0)
-		r = netns_call(netns, survey_fn, NULL, err);
+		r = netns_call(netns, survey_fn, ret, err);
 	return r < 0 ? error_close(err) : 0;
 }
 
-int link_check(int netns, struct error *err)
+int link_check(int netns, struct foreign *ret, struct error *err)
 {
-	return link_survey(netns, survey_here, err);
+	return link_survey(netns, survey_here, ret, err);
 }
 
-int link_check_shared(int netns, struct error *err)
+int link_check_shared(int netns, struct foreign *ret, struct error *err)
 {
-	return link_survey(netns, survey_shared_here, err);
+	return link_survey(netns, survey_shared_here, ret, err);
 }
 
 int link_make(int netns, const struct link_config *config, struct link *ret, struct error *err)

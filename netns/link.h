@@ -25,6 +25,8 @@ enum link_kind {
 	LINK_SOCKET,
 };
 
+struct foreign;
+
 struct link_config {
 	enum link_kind kind;
 	struct in_addr proxy;     /* of a veth link: the transit's address, 198.18.0.2 */
@@ -45,13 +47,13 @@ struct link {
 /*
  * May the container's namespace have a link? To be asked before anything is started for it, and before link_make(). An
  * error is the container's side's or a sibling's, and so closed: the namespace is the host's own (-EXDEV); it has an
- * interface other than lo and oe0, idle fallback devices excepted (-EBUSY); oe0 is there and stays for a second
- * (-EEXIST). The caller holds the namespace's lock.
+ * interface other than lo and oe0, idle fallback devices excepted (-EBUSY; or *ret, unless NULL, names them, for the
+ * gate: netns/gate.h); oe0 is there and stays for a second (-EEXIST). The caller holds the namespace's lock.
  */
-int link_check(int netns, struct error *err);
+int link_check(int netns, struct foreign *ret, struct error *err);
 
 /* The same for a namespace whose link is there already: nothing else may have come since it was made. */
-int link_check_shared(int netns, struct error *err);
+int link_check_shared(int netns, struct foreign *ret, struct error *err);
 
 /*
  * Makes the link in the container's namespace, which link_check() has passed. Both ends are operationally up when it

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "netns/foreign.h"
 #include "netns/link.h"
 #include "netns/netlink.h"
 
@@ -34,6 +35,7 @@ struct survey {
 	bool fallbacks; /* there are some */
 	int foreign;    /* the first one that is in the way, or 0; -1: one that the kernel does not name */
 	const char *what;
+	struct foreign *all; /* all that have a name; NULL: the first one is one too many */
 };
 
 /*
@@ -60,6 +62,12 @@ static bool survey_link(const struct netlink_link *link, void *arg)
 	}
 	if (survey_is_fallback(link) && !(link->flags & IFF_UP)) {
 		survey->fallbacks = true;
+		return true;
+	}
+	if (survey->all) {
+		if (survey->all->n < FOREIGN_MAX)
+			memcpy(survey->all->names[survey->all->n], link->name, sizeof(link->name));
+		survey->all->n++;
 		return true;
 	}
 	survey->foreign = link->index;
@@ -102,11 +110,16 @@ static int survey_refuse(const struct survey *survey, struct error *err)
 }
 
 /* Nobody but a fallback device could have an address or a route that matters. */
-static int survey_foreign(struct netlink *netlink, int *ret_ours, struct error *err)
+static int survey_foreign(struct netlink *netlink, struct foreign *ret, int *ret_ours, struct error *err)
 {
-	struct survey survey = { .what = NULL };
+	struct survey survey = { .what = NULL, .all = ret };
 
+	if (ret)
+		ret->n = 0;
 	int r = netlink_each_link(netlink, survey_link, &survey, err);
+	if (r == 0 && ret && ret->n > FOREIGN_MAX)
+		r = error_say(err, E2BIG, "the container's network namespace has %zu interfaces, at most %d", ret->n,
+			FOREIGN_MAX);
 	if (r == 0 && !survey.foreign && survey.fallbacks)
 		r = netlink_each_address(netlink, survey_address, &survey, err);
 	if (r == 0 && !survey.foreign && survey.fallbacks)
@@ -151,30 +164,30 @@ int survey_await_gone(struct error *err)
 	return r;
 }
 
-int survey_shared(struct error *err)
+int survey_shared(struct foreign *ret, struct error *err)
 {
 	struct netlink *netlink = NULL;
 	int ours;
 
 	int r = netlink_open(&netlink, err);
 	if (r == 0)
-		r = survey_foreign(netlink, &ours, err);
+		r = survey_foreign(netlink, ret, &ours, err);
 	netlink_close(netlink);
 	return r < 0 ? error_close(err) : 0;
 }
 
-int survey(struct error *err)
+int survey(struct foreign *ret, struct error *err)
 {
 	struct netlink *netlink = NULL;
 	int ours = 0;
 
 	int r = netlink_open(&netlink, err);
 	if (r == 0)
-		r = survey_foreign(netlink, &ours, err);
+		r = survey_foreign(netlink, ret, &ours, err);
 	if (r == 0 && ours) {
 		r = survey_await_free(netlink, err);
 		if (r == 0) /* it may have been somebody's and not gone, but renamed */
-			r = survey_foreign(netlink, &ours, err);
+			r = survey_foreign(netlink, ret, &ours, err);
 		if (r == 0 && ours)
 			r = error_say(err, EEXIST, LINK_NAME " comes and goes, in the container's network namespace");
 	}

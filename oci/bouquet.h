@@ -10,8 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/address.h"
+#include "oci/image.h"
+
 #define BOUQUET_VARIABLES_MAX 32
-#define BOUQUET_TEXT_MAX 96
+#define BOUQUET_TEXT_MAX (96 + IMAGE_DIRECT_MAX * NETWORK_TEXT_MAX)
 
 struct bouquet {
 	size_t n;
@@ -20,6 +23,12 @@ struct bouquet {
 
 /* The bouquet for a proxy at addr:port (host byte order). */
 void bouquet_make(struct in_addr addr, uint16_t port, struct bouquet *ret);
+
+/* What the policy opens past the proxy joins no_proxy. */
+void bouquet_add_direct(struct bouquet *bouquet, const struct image *image);
+
+/* What the bouquet has under this variable's name ("NAME=value" or "NAME", NUL-terminated), NULL: nothing. */
+const char *bouquet_find(const struct bouquet *bouquet, const char *variable);
 
 /*
  * Does the bouquet replace this variable ("NAME=value", NUL-terminated)? By name, exactly. What it replaces is dropped

@@ -18,6 +18,8 @@ static size_t strings_size(const struct draft *draft, const char *name, const ch
 	size_t size = strlen(name) + 1 + strlen(file) + 1;
 	for (uint32_t i = 0; i < draft->n_networks; i++)
 		size += (size_t) draft->networks[i].value->len + 1;
+	for (uint32_t i = 0; i < draft->n_direct; i++)
+		size += (size_t) draft->direct[i].value->len + 1;
 	for (const struct json_value *v = draft->command ? draft->command->first : NULL; v; v = v->next)
 		size += (size_t) v->len + 1;
 	return size + (draft->user ? draft->user->len : 0) + 1;
@@ -61,6 +63,7 @@ static struct layout lay_out(struct draft *draft, uint32_t unit, const char *nam
 	image->n_allow = draft->rules.n_of[IMAGE_LIST_ALLOW];
 	image->n_deny = draft->rules.n_of[IMAGE_LIST_DENY];
 	image->networks = place(&at, draft->n_networks, sizeof(struct image_network));
+	image->direct = place(&at, draft->n_direct, sizeof(struct image_network));
 	image->external.argv = place(&at, draft->command ? draft->command->len : 0, sizeof(struct image_text));
 	at = n_groups(draft) ? (at + LINE - 1) & ~(size_t) (LINE - 1) : at;
 	image->unit = unit;
@@ -176,12 +179,13 @@ static bool write_hosts(struct writer *writer, const struct image *image, size_t
 	return start_buckets(&shelf, image->groups.count * IMAGE_GROUP);
 }
 
-static void write_networks(struct writer *writer, const struct draft *draft)
+static void write_networks(
+	struct writer *writer, struct image_table table, const struct draft_network *networks, uint32_t n)
 {
-	struct image_network *records = (void *) (writer->base + draft->image.networks.offset);
-	for (uint32_t i = 0; i < draft->n_networks; i++) {
-		records[i] = draft->networks[i].record;
-		records[i].text = write_text(writer, draft->networks[i].value->bytes, draft->networks[i].value->len);
+	struct image_network *records = (void *) (writer->base + table.offset);
+	for (uint32_t i = 0; i < n; i++) {
+		records[i] = networks[i].record;
+		records[i].text = write_text(writer, networks[i].value->bytes, networks[i].value->len);
 	}
 }
 
@@ -218,7 +222,8 @@ static int write_image(
 		write_text(&writer, draft->user ? draft->user->bytes : "", draft->user ? draft->user->len : 0);
 	if (!write_hosts(&writer, image, layout.hosts, &draft->rules))
 		return error_set(err, ERANGE, "compile policy");
-	write_networks(&writer, draft);
+	write_networks(&writer, image->networks, draft->networks, draft->n_networks);
+	write_networks(&writer, image->direct, draft->direct, draft->n_direct);
 	write_command(&writer, draft);
 	write_ports(&writer, draft);
 	image->fingerprint = image_digest(image);

@@ -2,8 +2,10 @@
 #include "oci/config.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/cleanup.h"
 #include "oci/json.h"
@@ -32,31 +34,51 @@ static int no_memory(struct error *err)
 	return error_set(err, ENOMEM, "read config.json");
 }
 
-static int read_namespace(const struct json *json, const struct json_key *key, const struct json_value *value,
-	void *into, struct error *err)
+struct namespace
 {
-	(void) key;
-	struct config *config = into;
-	if (!json_is(value, "network"))
-		return 0;
+	const struct json_value *type, *path;
+};
+
+static int keep_value(const struct json *json, const struct json_key *key, const struct json_value *value, void *into,
+	struct error *err)
+{
+	(void) json;
+	(void) err;
+	memcpy((char *) into + key->offset, &value, sizeof(value));
+	return 0;
+}
+
+static int read_namespace(
+	const struct json *json, const struct json_value *value, struct config *config, struct error *err)
+{
+	static const struct json_key keys[] = {
+		{ .name = "type",
+			.kind = JSON_STRING,
+			.read = keep_value,
+			.offset = offsetof(struct namespace, type),
+			.required = true },
+		{ .name = "path", .kind = JSON_STRING, .read = keep_value, .offset = offsetof(struct namespace, path) },
+		{ .name = NULL },
+	};
+	struct namespace namespace = { .type = NULL };
+	int r = json_read_object(json, value, keys, JSON_UNKNOWN_PASSES, &namespace, err);
+	if (r < 0 || !json_is(namespace.type, "network"))
+		return r;
 	if (config->has_network_namespace)
-		return json_complain(json, value, err, "is \"network\" a second time, expected one network namespace");
+		return json_complain(
+			json, namespace.type, err, "is \"network\" a second time, expected one network namespace");
 	config->has_network_namespace = true;
+	config->has_network_path = namespace.path && namespace.path->len > 0;
 	return 0;
 }
 
 static int read_namespaces(const struct json *json, const struct json_key *key, const struct json_value *value,
 	void *into, struct error *err)
 {
-	static const struct json_key keys[] = {
-		{ .name = "type", .kind = JSON_STRING, .read = read_namespace, .required = true },
-		{ .name = "path", .kind = JSON_STRING },
-		{ .name = NULL },
-	};
 	(void) key;
 	int r = json_check_elements(json, value, JSON_OBJECT, err);
 	for (const struct json_value *v = value->first; v && r == 0; v = v->next)
-		r = json_read_object(json, v, keys, JSON_UNKNOWN_PASSES, into, err);
+		r = read_namespace(json, v, into, err);
 	return r;
 }
 
@@ -121,6 +143,53 @@ static int read_env(const struct json *json, const struct json_key *key, const s
 	return config->policy_env ? 0 : no_memory(err);
 }
 
+/* As runtimes read them, libcap's spelling included. */
+static const char *admin_capability(const struct json_value *value)
+{
+	static const char *const names[] = { "CAP_NET_ADMIN", "CAP_SYS_ADMIN" };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *name = names[i], *plain = name + strlen("CAP_");
+		if ((value->len == strlen(name) && strncasecmp(value->bytes, name, value->len) == 0) ||
+			(value->len == strlen(plain) && strncasecmp(value->bytes, plain, value->len) == 0))
+			return name;
+	}
+	return NULL;
+}
+
+static int read_capability_set(const struct json *json, const struct json_key *key, const struct json_value *value,
+	void *into, struct error *err)
+{
+	(void) key;
+	struct config *config = into;
+	int r = json_check_elements(json, value, JSON_STRING, err);
+	if (r < 0)
+		return r;
+	for (const struct json_value *v = value->first; v && !config->admin_capability; v = v->next)
+		config->admin_capability = admin_capability(v);
+	return 0;
+}
+
+/* Of every set: what is only in the bounding set comes with a program that has it from its file. */
+static int read_capabilities(const struct json *json, const struct json_key *key, const struct json_value *value,
+	void *into, struct error *err)
+{
+#define SET(set)                                                                                                 \
+	{                                                                                                        \
+		.name = set, .kind = JSON_ARRAY, .read = read_capability_set, .expected = "an array of strings", \
+		.null_is_absent = true                                                                           \
+	}
+	static const struct json_key keys[] = {
+		SET("bounding"),
+		SET("effective"),
+		SET("permitted"),
+		SET("inheritable"),
+		SET("ambient"),
+		{ .name = NULL },
+	};
+	(void) key;
+	return json_read_object(json, value, keys, JSON_UNKNOWN_PASSES, into, err);
+}
+
 static int read_process(const struct json *json, const struct json_key *key, const struct json_value *value, void *into,
 	struct error *err)
 {
@@ -130,6 +199,7 @@ static int read_process(const struct json *json, const struct json_key *key, con
 			.read = read_env,
 			.expected = "an array of strings",
 			.null_is_absent = true },
+		{ .name = "capabilities", .kind = JSON_OBJECT, .read = read_capabilities, .null_is_absent = true },
 		{ .name = NULL },
 	};
 	(void) key;

@@ -132,6 +132,16 @@ static const struct json_choice on_reload_choices[] = {
 	{ "keep", IMAGE_ON_RELOAD_KEEP },
 	{ NULL, 0 },
 };
+static const struct json_choice inbound_choices[] = {
+	{ "allow", IMAGE_INBOUND_ALLOW },
+	{ "deny", IMAGE_INBOUND_DENY },
+	{ NULL, 0 },
+};
+static const struct json_choice gate_choices[] = {
+	{ "auto", IMAGE_GATE_AUTO },
+	{ "always", IMAGE_GATE_ALWAYS },
+	{ NULL, 0 },
+};
 static const struct json_key policy_keys[] = {
 	{ .name = "version",
 		.kind = JSON_NUMBER,
@@ -161,6 +171,21 @@ static const struct json_key policy_keys[] = {
 		.read = read_array,
 		.expected = "an array of strings, ADDRESS/PREFIX",
 		.offset = offsetof(struct draft, networks_array) },
+	{ .name = "direct",
+		.kind = JSON_ARRAY,
+		.read = read_array,
+		.expected = "an array of strings, ADDRESS/PREFIX or \"lan\"",
+		.offset = offsetof(struct draft, direct_array) },
+	{ .name = "inbound",
+		.kind = JSON_STRING,
+		.read = json_read_choice,
+		.offset = offsetof(struct draft, image.inbound),
+		.choices = inbound_choices },
+	{ .name = "gate",
+		.kind = JSON_STRING,
+		.read = json_read_choice,
+		.offset = offsetof(struct draft, image.gate),
+		.choices = gate_choices },
 	{ .name = "link",
 		.kind = JSON_STRING,
 		.read = json_read_choice,
@@ -202,6 +227,8 @@ static void set_defaults(struct draft *draft, enum image_on_failure on_failure)
 		.on_failure = on_failure,
 		.sni = IMAGE_SNI_MATCH,
 		.on_reload = IMAGE_ON_RELOAD_END,
+		.inbound = IMAGE_INBOUND_ALLOW,
+		.gate = IMAGE_GATE_AUTO,
 		.startup_timeout_ms = IMAGE_STARTUP_MS,
 	};
 	for (const struct image_range *range = image_ranges; range->name; range++)

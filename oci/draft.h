@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A policy on its way from JSON to an image: draft_read() reads its keys, draft_order() its lists (draft_lists.c,
- * draft_rules.c), policy_compile() lays the image out and fills it (compile.c). A list of a million entries is usual:
+ * draft_direct.c, draft_rules.c), policy_compile() lays the image out and fills it (compile.c). A list of a million entries is usual:
  * each step is linear, but for the sorting.
  */
 #pragma once
@@ -54,9 +54,12 @@ struct draft {
 	struct draft_rules rules;
 	const struct json_value *ports_array;
 	const struct json_value *networks_array;
+	const struct json_value *direct_array;
 	uint64_t ports[(UINT16_MAX + 1) / 64]; /* one bit each */
 	struct draft_network *networks;
 	uint32_t n_networks;
+	struct draft_network direct[IMAGE_DIRECT_MAX];
+	uint32_t n_direct;
 	const struct json_value *proxy;
 	const struct json_value *command;
 	const struct json_value *user;
@@ -71,6 +74,16 @@ int draft_order(struct draft *draft, struct error *err);
 /* May this host be allowed? What can never be reached, or reaches the host's own services, is a mistake. */
 int draft_check_floor(
 	const struct draft *draft, const struct json_value *v, const struct host *host, struct error *err);
+
+/* The part of draft_order() for direct. */
+int draft_order_direct(struct draft *draft, struct error *err);
+
+/* "ADDRESS/PREFIX", of an array of a policy. */
+int draft_parse_network(
+	const struct json *json, const struct json_value *v, struct draft_network *ret, struct error *err);
+
+/* Brings networks into the image's order, without doubles. */
+void draft_sort_networks(struct draft_network *networks, uint32_t *n);
 
 /* The part of draft_order() for allow and deny. */
 int draft_order_rules(struct draft *draft, struct error *err);

@@ -56,21 +56,33 @@ static int compare_networks(const void *a, const void *b)
 	return order ? order : x->value->offset < y->value->offset ? -1 : 1;
 }
 
-static int add_network(struct draft *draft, const struct json_value *v, struct error *err)
+int draft_parse_network(
+	const struct json *json, const struct json_value *v, struct draft_network *ret, struct error *err)
 {
-	struct draft_network *n = &draft->networks[draft->n_networks++];
-	const char *problem = network_parse(v->bytes, v->len, &n->network);
-	if (!problem && n->network.prefix == 0)
+	struct draft_network n = { .value = v };
+	const char *problem = network_parse(v->bytes, v->len, &n.network);
+	if (!problem && n.network.prefix == 0)
 		problem = "everything: name the ranges that are meant";
 	char excerpt[JSON_EXCERPT_MAX];
 	if (problem)
-		return json_complain(draft->json, v, err, "%s: %s", json_excerpt(v, excerpt), problem);
-	n->value = v;
-	n->record = (struct image_network){
-		.family = n->network.base.family, .prefix = n->network.prefix, .line = v->line
-	};
-	memcpy(n->record.bytes, n->network.base.bytes, sizeof(n->record.bytes));
+		return json_complain(json, v, err, "%s: %s", json_excerpt(v, excerpt), problem);
+	n.record =
+		(struct image_network){ .family = n.network.base.family, .prefix = n.network.prefix, .line = v->line };
+	memcpy(n.record.bytes, n.network.base.bytes, sizeof(n.record.bytes));
+	*ret = n;
 	return 0;
+}
+
+void draft_sort_networks(struct draft_network *networks, uint32_t *n)
+{
+	if (*n == 0)
+		return;
+	qsort(networks, *n, sizeof(*networks), compare_networks);
+	uint32_t kept = 1;
+	for (uint32_t i = 1; i < *n; i++)
+		if (image_network_compare(&networks[kept - 1].record, &networks[i].record) != 0)
+			networks[kept++] = networks[i];
+	*n = kept;
 }
 
 static int add_networks(struct draft *draft, struct error *err)
@@ -85,16 +97,12 @@ static int add_networks(struct draft *draft, struct error *err)
 	if (!draft->networks)
 		return no_memory(err);
 	for (const struct json_value *v = array->first; v; v = v->next) {
-		int r = add_network(draft, v, err);
+		int r = draft_parse_network(draft->json, v, &draft->networks[draft->n_networks], err);
 		if (r < 0)
 			return r;
+		draft->n_networks++;
 	}
-	qsort(draft->networks, draft->n_networks, sizeof(*draft->networks), compare_networks);
-	uint32_t kept = 1;
-	for (uint32_t i = 1; i < draft->n_networks; i++)
-		if (image_network_compare(&draft->networks[kept - 1].record, &draft->networks[i].record) != 0)
-			draft->networks[kept++] = draft->networks[i];
-	draft->n_networks = kept;
+	draft_sort_networks(draft->networks, &draft->n_networks);
 	return 0;
 }
 
@@ -136,9 +144,12 @@ int draft_check_floor(const struct draft *draft, const struct json_value *v, con
 
 int draft_order(struct draft *draft, struct error *err)
 {
+	int r = draft_order_direct(draft, err);
+	if (r < 0)
+		return r;
 	if (draft->proxy)
 		return refuse_rules(draft, err);
-	int r = add_ports(draft, err);
+	r = add_ports(draft, err);
 	if (r == 0)
 		r = add_networks(draft, err);
 	if (r == 0)

@@ -75,6 +75,10 @@ static image_problem check_header(const struct image *image, size_t len)
 		return "sni";
 	if (image->on_reload < IMAGE_ON_RELOAD_END || image->on_reload > IMAGE_ON_RELOAD_KEEP)
 		return "on_reload";
+	if (image->inbound < IMAGE_INBOUND_ALLOW || image->inbound > IMAGE_INBOUND_DENY)
+		return "inbound";
+	if (image->gate < IMAGE_GATE_AUTO || image->gate > IMAGE_GATE_ALWAYS)
+		return "gate";
 	if (image->startup_timeout_ms < IMAGE_STARTUP_MS_MIN || image->startup_timeout_ms > IMAGE_STARTUP_MS_MAX)
 		return "startup_timeout_ms";
 	if (!string_valid(image, image->name))
@@ -113,12 +117,12 @@ int image_network_compare(const struct image_network *a, const struct image_netw
 	return a->prefix < b->prefix ? -1 : a->prefix > b->prefix;
 }
 
-static image_problem check_networks(const struct image *image)
+static image_problem check_networks(const struct image *image, struct image_table table)
 {
-	if (!table_valid(image, image->networks, sizeof(struct image_network), alignof(struct image_network)))
+	if (!table_valid(image, table, sizeof(struct image_network), alignof(struct image_network)))
 		return "table of networks";
-	const struct image_network *networks = image_records(image, image->networks);
-	for (uint32_t i = 0; i < image->networks.count; i++) {
+	const struct image_network *networks = image_records(image, table);
+	for (uint32_t i = 0; i < table.count; i++) {
 		const struct image_network *n = &networks[i];
 		if (n->family != AF_INET && n->family != AF_INET6)
 			return "family of a network";
@@ -173,7 +177,9 @@ static image_problem check(const struct image *image, size_t len)
 	if (!problem)
 		problem = check_groups(image);
 	if (!problem)
-		problem = check_networks(image);
+		problem = check_networks(image, image->networks);
+	if (!problem)
+		problem = image->direct.count > IMAGE_DIRECT_MAX ? "direct" : check_networks(image, image->direct);
 	if (!problem &&
 		!table_valid(image, image->external.argv, sizeof(struct image_text), alignof(struct image_text)))
 		problem = "table of arguments";

@@ -32,7 +32,7 @@
 #include "base/error.h"
 
 #define IMAGE_MAGIC 0x4547524fu /* "ORGE" */
-#define IMAGE_VERSION 3u
+#define IMAGE_VERSION 4u
 #define IMAGE_SIZE_MAX (512u << 20)
 
 #define IMAGE_CONNECTIONS_MAX 100000
@@ -42,6 +42,7 @@
 #define IMAGE_STOP_MS 2000
 #define IMAGE_STOP_MS_MAX 60000
 #define IMAGE_ARGV_MAX 1024
+#define IMAGE_DIRECT_MAX 32 /* all of them stand in NO_PROXY */
 
 enum image_proxy {
 	IMAGE_PROXY_BUILTIN = 1,
@@ -69,6 +70,18 @@ enum image_sni {
 enum image_on_reload {
 	IMAGE_ON_RELOAD_END = 1,
 	IMAGE_ON_RELOAD_KEEP,
+};
+
+/* Connections that come in through other interfaces than ours. */
+enum image_inbound {
+	IMAGE_INBOUND_ALLOW = 1, /* are answered */
+	IMAGE_INBOUND_DENY,
+};
+
+/* Where the container's network namespace gets a gate (netns/gate.h). */
+enum image_gate {
+	IMAGE_GATE_AUTO = 1, /* where there are other interfaces, or may be some later */
+	IMAGE_GATE_ALWAYS,
 };
 
 /* Offset from the image's start and number of bytes; a NUL follows them that len does not count. */
@@ -128,7 +141,10 @@ struct image_group {
 	uint8_t tags[IMAGE_GROUP]; /* of each: image_tag() of all its hosts */
 };
 
-/* One entry of networks: addresses of the floor that a listed name may resolve to all the same. */
+/*
+ * One entry of networks: addresses of the floor that a listed name may resolve to all the same. Or of direct: what is
+ * reached past the proxy; "lan" is an entry for each of its networks.
+ */
 struct image_network {
 	uint16_t family; /* AF_INET or AF_INET6 */
 	uint16_t prefix;
@@ -180,12 +196,15 @@ struct image {
 	uint32_t on_failure;  /* enum image_on_failure */
 	uint32_t sni;         /* enum image_sni */
 	uint32_t on_reload;   /* enum image_on_reload */
+	uint32_t inbound;     /* enum image_inbound */
+	uint32_t gate;        /* enum image_gate */
 	uint32_t startup_timeout_ms;
 	struct image_limits limits;
 	struct image_text name;      /* of the policy */
 	struct image_text file;      /* that it was read from */
 	struct image_table ports;    /* of uint16_t, ascending */
 	struct image_table networks; /* of image_network, sorted by (family, bytes, prefix) */
+	struct image_table direct;   /* the same; at most IMAGE_DIRECT_MAX */
 	struct image_table groups;   /* of image_group; empty: there are no hosts */
 	uint32_t unit;               /* 4, or more where a group's hosts are very large: a power of 2 */
 	uint32_t n_allow;            /* entries, doubles not counted */
@@ -200,7 +219,7 @@ struct image {
  */
 int image_check(const void *bytes, size_t len, const struct image **ret, struct error *err);
 
-/* The order of networks. */
+/* The order of networks and direct. */
 int image_network_compare(const struct image_network *a, const struct image_network *b);
 
 /* Of a host: orders hosts and is the number of its bucket when scaled. */

@@ -48,6 +48,37 @@ static void test_longest(void **state)
 	assert_string_equal(longest.text[3], "HTTPS_PROXY=http://255.255.255.255:65535");
 }
 
+/* As many and as long as there can be: all of them fit. */
+static void test_direct(void **state)
+{
+	(void) state;
+	static struct {
+		struct image image;
+		struct image_network direct[IMAGE_DIRECT_MAX];
+	} policy;
+	policy.image.direct = (struct image_table){ .offset = sizeof(policy.image), .count = 2 };
+	policy.direct[0] = (struct image_network){ .family = AF_INET, .prefix = 8, .bytes = { 10 } };
+	policy.direct[1] = (struct image_network){ .family = AF_INET6, .prefix = 10, .bytes = { 0xfe, 0x80 } };
+	struct bouquet some;
+	bouquet_make((struct in_addr){ htonl(0xc6120002) }, 3128, &some);
+	bouquet_add_direct(&some, &policy.image);
+	assert_string_equal(
+		bouquet_find(&some, "no_proxy"), "no_proxy=localhost,127.0.0.1,127.0.0.0/8,::1,10.0.0.0/8,fe80::/10");
+	assert_string_equal(bouquet_find(&some, "NO_PROXY") + 9, bouquet_find(&some, "no_proxy") + 9);
+	assert_string_equal(bouquet_find(&some, "https_proxy"), "https_proxy=http://198.18.0.2:3128");
+
+	policy.image.direct.count = IMAGE_DIRECT_MAX;
+	for (size_t i = 0; i < IMAGE_DIRECT_MAX; i++) {
+		policy.direct[i] = (struct image_network){ .family = AF_INET6, .prefix = 128 };
+		memset(policy.direct[i].bytes, 0xfd, sizeof(policy.direct[i].bytes));
+	}
+	bouquet_make((struct in_addr){ htonl(0xc6120002) }, 3128, &some);
+	bouquet_add_direct(&some, &policy.image);
+	const char *text = bouquet_find(&some, "no_proxy");
+	assert_int_equal(strlen(text), strlen("no_proxy=localhost,127.0.0.1,127.0.0.0/8,::1") + IMAGE_DIRECT_MAX * 44);
+	assert_string_equal(text + strlen(text) - 4, "/128");
+}
+
 static void test_replaces(void **state)
 {
 	(void) state;
@@ -70,6 +101,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_longest),
+		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_replaces),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

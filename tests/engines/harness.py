@@ -300,7 +300,8 @@ class World:
         dns = [{"if": "lo", "src": "127.0.0.1", "dst": "127.0.0.1", "proto": 17, "dport": 53},
                {"if": "lo", "src": "127.0.0.1", "dst": "127.0.0.1", "proto": 17, "sport": 53}]
         self.internet.sniff(expected=ours + answers + arp)
-        self.host.sniff(expected=ours + answers + arp + dns)
+        self.expected = ours + answers + arp + dns
+        self.host.sniff(expected=self.expected)
 
     def make_rootfs(self):
         self.rootfs = self.path("rootfs")
@@ -434,8 +435,8 @@ class World:
         return [link["ifname"] for link in json.loads(sh(*self.host.enter("ip", "-j", "link", mounts=False)))]
 
     def run_files(self):
-        """But for compiled policies, which outlive containers."""
-        return sorted(n for n in os.listdir(self.run) if n != "images") if os.path.isdir(self.run) else []
+        """But for compiled policies and merged profiles, which outlive containers."""
+        return sorted(n for n in os.listdir(self.run) if n not in ("images", "profiles")) if os.path.isdir(self.run) else []
 
     def left(self, files=True):
         left = sorted(self.inventory() - self.before)

@@ -242,15 +242,14 @@ class OnFailure(WorldTest):
 
     @each_runtime
     def test_what_the_container_side_can_cause_is_closed(self, runtime):
-        """Whatever on_failure says: a name that is taken, another way out, the host's own namespace."""
-        for name, command in (("oe0 is taken", "ip link add oe0 type bridge"), ("another interface", "ip link add x0 up type veth peer name x1")):
-            with self.subTest(name):
-                with subprocess.Popen(["unshare", "-n", "sh", "-c", command + " && echo ready && exec cat"],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-                    self.assertEqual(holder.stdout.readline(), b"ready\n")
-                    for mode in ("open", "closed"):
-                        self.assertDoesNotStart(runtime, None, policy=mode, netns=f"/proc/{holder.pid}/ns/net")
-                    holder.stdin.close()
+        """Whatever on_failure says: a name that is taken, the host's own namespace."""
+        with self.subTest("oe0 is taken"):
+            with subprocess.Popen(["unshare", "-n", "sh", "-c", "ip link add oe0 type bridge && echo ready && exec cat"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+                self.assertEqual(holder.stdout.readline(), b"ready\n")
+                for mode in ("open", "closed"):
+                    self.assertDoesNotStart(runtime, None, policy=mode, netns=f"/proc/{holder.pid}/ns/net")
+                holder.stdin.close()
 
         def host_network(config):
             config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != "network"]

@@ -55,13 +55,18 @@ class Shared(WorldTest):
 
     @each_runtime
     def test_an_interface_that_came_later(self, runtime):
-        """What was looked for when the link was made is looked for again at every join."""
+        """What was looked for when the link was made is looked for again at every join, and closed by the gate."""
+        inside = lambda *argv: harness.sh("nsenter", f"--net={self.path}", *argv)
         first = self.start(runtime, "veth")
-        harness.sh("nsenter", f"--net={self.path}", "ip", "link", "add", "later0", "type", "veth", "peer", "name", "later1")
+        inside("ip", "link", "add", "later0", "type", "veth", "peer", "name", "later1")
+        self.assertNotIn("later0", inside("nft", "list", "ruleset"))
+        second = self.start(runtime, "veth")
+        self.assertEqual(inside("nft", "list", "table", "netdev", "oci_egress").count('device "later'), 2)
+        for container in (first, second):
+            self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
         with self.assertRaises(Gone):
-            self.start(runtime, "veth")
-        self.assertTrue(first.ask("fetch allowed.test:443")["ok"])
-        harness.sh("nsenter", f"--net={self.path}", "ip", "link", "del", "later0")
+            runtime.start(Bundle(self.world, policy="veth", netns=self.path, caps=harness.NET_CAPS))
+        inside("ip", "link", "del", "later0")
         self.assertTrue(self.start(runtime, "veth").ask("fetch allowed.test:443")["ok"])
 
     def init(self):

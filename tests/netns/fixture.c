@@ -171,7 +171,7 @@ struct link fixture_link(const struct fixture *fixture, enum link_kind kind)
 	struct error err = { .code = 0 };
 
 	config.kind = kind;
-	if (link_check(fixture->container, &err) < 0)
+	if (link_check(fixture->container, NULL, &err) < 0)
 		fail_msg("link_check: %s", err.msg);
 	if (link_make(fixture->container, &config, &link, &err) < 0)
 		fail_msg("link_make: %s", err.msg);

@@ -56,7 +56,7 @@ static int link_make_in(const struct fixture *fixture, int netns, enum link_kind
 
 	*err = (struct error){ .code = 0 };
 	config.kind = kind;
-	int r = link_check(netns, err);
+	int r = link_check(netns, NULL, err);
 	if (r == 0)
 		r = link_make(netns, &config, &link, err);
 	if (r == 0)
@@ -414,7 +414,7 @@ static void test_oe0_taken_after_the_check(void **state)
 	struct link_config config = fixture->config;
 	struct link link;
 
-	assert_int_equal(link_check(fixture->container, &err), 0);
+	assert_int_equal(link_check(fixture->container, NULL, &err), 0);
 	fixture_sh(fixture->container,
 		"ip link add d0 type veth peer name d1; ip link property add dev d0 altname " LINK_NAME);
 	config.kind = LINK_AUTO;

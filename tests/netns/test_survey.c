@@ -16,9 +16,10 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "netns/foreign.h"
 #include "netns/netlink.h"
 
-#define LINKS_MAX 12
+#define LINKS_MAX (FOREIGN_MAX + 8)
 
 static struct {
 	struct netlink_link links[LINKS_MAX];
@@ -142,7 +143,7 @@ static void add_fallbacks(void)
 static void assert_passes(void)
 {
 	struct error err = { .code = 0 };
-	if (survey(&err) != 0)
+	if (survey(NULL, &err) != 0)
 		fail_msg("%s", err.msg);
 }
 
@@ -150,7 +151,7 @@ static void assert_refused(const char *name, const char *what)
 {
 	struct error err = { .code = 0 };
 
-	assert_int_equal(survey(&err), -EBUSY);
+	assert_int_equal(survey(NULL, &err), -EBUSY);
 	assert_true(err.closed);
 	if (!strstr(err.msg, name) || !strstr(err.msg, what))
 		fail_msg("%s: expected %s and %s", err.msg, name, what);
@@ -216,6 +217,34 @@ static void test_what_looks_like_a_fallback_device(void **state)
 	}
 }
 
+static void test_all_that_there_are(void **state)
+{
+	struct foreign foreign = { .n = 7 };
+	struct error err;
+
+	(void) state;
+	add_fallbacks();
+	add("eth0", "veth", IFF_UP, 9, true);
+	assert_int_equal(survey(&foreign, &err), 0);
+	assert_int_equal(foreign.n, 1);
+	assert_string_equal(foreign.names[0], "eth0");
+	add("net1", "macvlan", 0, 9, true);
+	add("oe0", "veth", IFF_UP, 16384, true);
+	assert_int_equal(survey_shared(&foreign, &err), 0);
+	assert_int_equal(foreign.n, 2);
+	assert_string_equal(foreign.names[1], "net1");
+	begin();
+	assert_int_equal(survey(&foreign, &err), 0);
+	assert_int_equal(foreign.n, 0);
+	while (kernel.n <= FOREIGN_MAX)
+		add("eth", "veth", 0, 0, false);
+	assert_int_equal(survey(&foreign, &err), 0);
+	assert_int_equal(foreign.n, FOREIGN_MAX);
+	add("eth", "veth", 0, 0, false);
+	assert_int_equal(survey(&foreign, &err), -E2BIG);
+	assert_true(err.closed);
+}
+
 static void test_oe0_goes_or_stays(void **state)
 {
 	struct error err;
@@ -223,7 +252,7 @@ static void test_oe0_goes_or_stays(void **state)
 	(void) state;
 	begin();
 	add("oe0", "veth", IFF_UP, 16384, true);
-	assert_int_equal(survey(&err), -EEXIST);
+	assert_int_equal(survey(NULL, &err), -EEXIST);
 	assert_true(err.closed);
 }
 
@@ -242,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_idle_fallback_devices_pass),
 		cmocka_unit_test(test_fallback_devices_in_use_are_refused),
 		cmocka_unit_test(test_what_looks_like_a_fallback_device),
+		cmocka_unit_test(test_all_that_there_are),
 		cmocka_unit_test(test_oe0_goes_or_stays),
 		cmocka_unit_test(test_oe0_that_is_renamed_is_refused),
 	};

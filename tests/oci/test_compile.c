@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/address.h"
 #include "base/cleanup.h"
 #include "tests/oci/flaw.h"
 #include "tests/oci/test.h"
@@ -169,6 +170,38 @@ static void test_rules(void **state)
 	free(image);
 }
 
+static void assert_network(const struct image_network *network, int family, int prefix, const char *text)
+{
+	char buf[NETWORK_TEXT_MAX];
+	struct network n = { .base.family = network->family, .prefix = (uint8_t) network->prefix };
+	memcpy(n.base.bytes, network->bytes, sizeof(n.base.bytes));
+	network_format(&n, buf);
+	assert_int_equal(network->family, family);
+	assert_int_equal(network->prefix, prefix);
+	assert_string_equal(buf, text);
+}
+
+static void test_direct(void **state)
+{
+	(void) state;
+	struct image *image = good("{\"direct\":[\"2001:db8::/32\",\"lan\",\n\"169.254.169.254\",\"10.0.0.0/8\"],"
+				   "\"inbound\":\"deny\",\"gate\":\"always\"}");
+	const struct image_network *direct = image_records(image, image->direct);
+	assert_int_equal(image->direct.count, 7);
+	assert_network(&direct[0], AF_INET, 8, "10.0.0.0/8");
+	assert_network(&direct[1], AF_INET, 16, "169.254.0.0/16");
+	assert_network(&direct[2], AF_INET, 32, "169.254.169.254/32");
+	assert_network(&direct[3], AF_INET, 12, "172.16.0.0/12");
+	assert_network(&direct[4], AF_INET, 16, "192.168.0.0/16");
+	assert_network(&direct[5], AF_INET6, 32, "2001:db8::/32");
+	assert_network(&direct[6], AF_INET6, 10, "fe80::/10");
+	assert_int_equal(direct[2].line, 2);
+	assert_string_equal(image_string(image, direct[1].text), "lan");
+	assert_int_equal(image->inbound, IMAGE_INBOUND_DENY);
+	assert_int_equal(image->gate, IMAGE_GATE_ALWAYS);
+	free(image);
+}
+
 static void test_networks(void **state)
 {
 	(void) state;
@@ -242,6 +275,10 @@ static void test_bad(void **state)
 		{ "{\"limits\":[]}", "F:1:11: limits: is an array, expected an object" },
 		{ "{\"networks\":[\"10.0.0.1/8\"]}",
 			"F:1:14: networks[0]: \"10.0.0.1/8\": the address has bits set behind the prefix" },
+		{ "{\"direct\":[\"::/0\"]}",
+			"F:1:12: direct[0]: \"::/0\": everything: name the ranges that are meant" },
+		{ "{\"direct\":[\"lan\",\"224.0.0.0/4\"]}",
+			"F:1:18: direct[1]: \"224.0.0.0/4\": multicast, which cannot be opened" },
 		{ "{\"networks\":[\"0.0.0.0/0\"]}",
 			"F:1:14: networks[0]: \"0.0.0.0/0\": everything: name the ranges that are meant" },
 		{ "{\"allow\":[\"169.254.169.254:80\"]}",
@@ -361,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_plain_keys),
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_external),
 		cmocka_unit_test(test_bad),

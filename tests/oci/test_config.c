@@ -2,6 +2,7 @@
 #include "oci/config.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/cleanup.h"
 #include "tests/oci/test.h"
@@ -73,6 +74,55 @@ static void test_net_devices(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		struct config *config = good(texts[i]);
 		assert_true(config->has_net_devices);
+		config_free(config);
+	}
+}
+
+/* Whatever set, and however a runtime spells it. */
+static void test_admin_capability(void **state)
+{
+	(void) state;
+	static const struct {
+		const char *capabilities, *admin;
+	} rows[] = {
+		{ "{}", NULL },
+		{ "null", NULL },
+		{ "{\"bounding\":[\"CAP_NET_RAW\",\"CAP_NET_ADMINX\",\"\"],\"effective\":[]}", NULL },
+		{ "{\"bounding\":[\"CAP_CHOWN\",\"CAP_NET_ADMIN\"]}", "CAP_NET_ADMIN" },
+		{ "{\"effective\":[\"CAP_SYS_ADMIN\"]}", "CAP_SYS_ADMIN" },
+		{ "{\"permitted\":[\"cap_net_admin\"]}", "CAP_NET_ADMIN" },
+		{ "{\"inheritable\":[\"NET_ADMIN\"]}", "CAP_NET_ADMIN" },
+		{ "{\"ambient\":[\"sys_admin\"],\"bounding\":null}", "CAP_SYS_ADMIN" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char text[256];
+		(void) snprintf(text, sizeof(text), "{\"process\":{\"capabilities\":%s}}", rows[i].capabilities);
+		struct config *config = good(text);
+		if (rows[i].admin)
+			assert_string_equal(config->admin_capability, rows[i].admin);
+		else
+			assert_null(config->admin_capability);
+		config_free(config);
+	}
+}
+
+static void test_network_path(void **state)
+{
+	(void) state;
+	static const struct {
+		const char *namespaces;
+		bool path;
+	} rows[] = {
+		{ "[{\"type\":\"network\"},{\"type\":\"pid\",\"path\":\"/x\"}]", false },
+		{ "[{\"path\":\"\",\"type\":\"network\"}]", false },
+		{ "[{\"path\":\"/run/netns/x\",\"type\":\"network\"}]", true },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char text[256];
+		(void) snprintf(text, sizeof(text), "{\"linux\":{\"namespaces\":%s}}", rows[i].namespaces);
+		struct config *config = good(text);
+		assert_true(config->has_network_namespace);
+		assert_int_equal(config->has_network_path, rows[i].path);
 		config_free(config);
 	}
 }
@@ -158,6 +208,8 @@ int main(void)
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_all),
 		cmocka_unit_test(test_net_devices),
+		cmocka_unit_test(test_admin_capability),
+		cmocka_unit_test(test_network_path),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_annotations),
 		cmocka_unit_test(test_large),

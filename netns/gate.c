@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netns/gate.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/netfilter.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/cleanup.h"
+#include "netns/link.h"
+#include "netns/netns.h"
+#include "netns/nft.h"
+
+/* Behind everybody else's chains, in front of conntrack's last word on what is worth to be remembered. */
+#define LAST "priority 2147483646"
+#define TABLE "oci_egress"
+#define FROM_OUTSIDE "0x6f652d67" /* no secret: who could set it in conntrack could do anything */
+#define TEXT_SIZE 32768
+
+/* Docker's, which asks the host's for any name. */
+static const struct network name_server = { { AF_INET, { 127, 0, 0, 11 } }, 32 };
+
+/* What a cloud tells its machines. Link-local and private networks have them, but they are no neighbours. */
+static const struct network metadata[] = {
+	{ { AF_INET, { 100, 100, 100, 200 } }, 32 },
+	{ { AF_INET, { 168, 63, 129, 16 } }, 32 },
+	{ { AF_INET, { 169, 254, 169, 254 } }, 32 },
+	{ { AF_INET, { 169, 254, 170, 2 } }, 32 },
+	{ { AF_INET, { 169, 254, 170, 23 } }, 32 },
+	{ { AF_INET, { 192, 0, 0, 192 } }, 32 },
+	{ { AF_INET6, { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x00, 0x23 } }, 128 },
+	{ { AF_INET6, { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, 0x54 } }, 128 },
+	{ { AF_INET6, { 0xfd, 0x20, 0x00, 0xce, [14] = 0x02, 0x54 } }, 128 },
+};
+
+/* The rules, in nft(8)'s language. */
+struct text {
+	size_t len;
+	bool full;
+	char bytes[TEXT_SIZE];
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(text->bytes + text->len, sizeof(text->bytes) - text->len, format, args);
+	va_end(args);
+	if (n < 0 || (size_t) n >= sizeof(text->bytes) - text->len)
+		text->full = true;
+	else
+		text->len += (size_t) n;
+}
+
+static bool lists(const struct gate_config *config, const struct network *network)
+{
+	for (size_t i = 0; i < config->n_direct; i++)
+		if (config->direct[i].prefix == network->prefix &&
+			address_equal(&config->direct[i].base, &network->base))
+			return true;
+	return false;
+}
+
+static void add_refusal(struct text *text, const struct network *network)
+{
+	char address[ADDRESS_TEXT_MAX];
+	address_format(&network->base, address);
+	add(text, "%s daddr %s return\n", network->base.family == AF_INET ? "ip" : "ip6", address);
+}
+
+static void add_direct(struct text *text, const struct gate_config *config)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(metadata); i++)
+		if (!lists(config, &metadata[i]))
+			add_refusal(text, &metadata[i]);
+	for (size_t i = 0; i < config->n_direct; i++) {
+		char network[NETWORK_TEXT_MAX];
+		network_format(&config->direct[i], network);
+		add(text, "%s daddr %s accept\n", config->direct[i].base.family == AF_INET ? "ip" : "ip6", network);
+	}
+}
+
+/*
+ * What may leave: asked in the output hook and again where it leaves. What has other receivers than one comes back to
+ * this namespace too, where any socket can read the mark of what it receives: it never gets one. A route in a packet's
+ * own options ends elsewhere than where it is addressed to. Of neighbour discovery only the kernel's own passes: its
+ * socket, unlike any program's, has no owner.
+ */
+static void add_permitted(struct text *text, const struct gate_config *config)
+{
+	add(text, "chain permitted {\n");
+	if (!lists(config, &name_server))
+		add_refusal(text, &name_server);
+	add(text, "oiftype loopback accept\n"
+		  "oifname \"" LINK_NAME "\" accept\n"
+		  "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } meta skuid 0-4294967295 "
+		  "return\n"
+		  "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept\n"
+		  "fib daddr type != unicast return\n"
+		  "ip option lsrr exists return\n"
+		  "ip option ssrr exists return\n"
+		  "exthdr rt exists return\n");
+	if (config->inbound)
+		add(text, "ct state established ct direction reply ct mark " FROM_OUTSIDE " accept\n");
+	add_direct(text, config);
+	add(text, "}\n");
+}
+
+/*
+ * Answers go to who has come in through another interface, not to who seems to: a raw socket makes packets with any
+ * source, which come in through lo.
+ */
+static void add_inbound(struct text *text, bool inbound)
+{
+	if (inbound)
+		add(text, "chain arriving {\n"
+			  "type filter hook prerouting " LAST "; policy accept;\n"
+			  "iiftype loopback accept\n"
+			  "iifname \"" LINK_NAME "\" accept\n"
+			  "ct state new ct mark set " FROM_OUTSIDE "\n"
+			  "}\n");
+	else
+		add(text, "chain input {\n"
+			  "type filter hook input " LAST "; policy drop;\n"
+			  "iiftype loopback accept\n"
+			  "iifname \"" LINK_NAME "\" accept\n"
+			  "ct state established,related ct direction reply accept\n"
+			  "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept\n"
+			  "}\n");
+}
+
+/* The numbers that tell on an interface what has come by postrouting. */
+struct secret {
+	uint32_t mark, priority;
+};
+
+static void add_secret(struct text *text, const struct foreign *foreign, const struct secret *secret)
+{
+	if (foreign->n == 0)
+		return;
+	add(text, "oifname {");
+	for (size_t i = 0; i < foreign->n; i++)
+		add(text, "%s \"%s\"", i ? "," : "", foreign->names[i]);
+	add(text, " } meta mark set 0x%08" PRIx32 " meta priority set %04" PRIx32 ":%04" PRIx32 "\n", secret->mark,
+		secret->priority >> 16, secret->priority & 0xffff);
+}
+
+/* A refusal of what conntrack cannot place would end a connection that is in order. */
+static void add_inet(
+	struct text *text, const struct gate_config *config, const struct foreign *foreign, const struct secret *secret)
+{
+	add(text, "table inet " TABLE " {\n");
+	add_permitted(text, config);
+	add_inbound(text, config->inbound);
+	add(text, "chain output {\n"
+		  "type filter hook output " LAST "; policy drop;\n"
+		  "jump permitted\n"
+		  "ct state invalid drop\n"
+		  "meta l4proto tcp reject with tcp reset\n"
+		  "reject with icmpx admin-prohibited\n"
+		  "}\n"
+		  "chain forward {\n"
+		  "type filter hook forward " LAST "; policy drop;\n"
+		  "}\n"
+		  "chain leaving {\n"
+		  "type filter hook postrouting " LAST "; policy drop;\n");
+	add_secret(text, foreign, secret);
+	add(text, "jump permitted\n"
+		  "}\n"
+		  "}\n");
+}
+
+/* Both numbers go before anybody can see the packet on the interface: a packet socket reads the mark of what it sees.
+ */
+static void add_netdev(struct text *text, const struct foreign *foreign, const struct secret *secret)
+{
+	add(text, "table netdev " TABLE " {\n");
+	for (size_t i = 0; i < foreign->n; i++)
+		add(text,
+			"chain egress%zu {\n"
+			"type filter hook egress device \"%s\" " LAST "; policy drop;\n"
+			"meta mark 0x%08" PRIx32 " meta priority %04" PRIx32 ":%04" PRIx32
+			" meta mark set 0 meta priority set none accept\n"
+			"}\n",
+			i, foreign->names[i], secret->mark, secret->priority >> 16, secret->priority & 0xffff);
+	add(text, "}\n");
+}
+
+static void add_arp(struct text *text, const struct foreign *foreign, const struct secret *secret)
+{
+	add(text, "table arp " TABLE " {\n"
+		  "chain output {\n"
+		  "type filter hook output " LAST "; policy accept;\n");
+	add_secret(text, foreign, secret);
+	add(text, "}\n"
+		  "}\n");
+}
+
+static void add_each_family(struct text *text, const char *command)
+{
+	static const char *const families[] = { "inet", "netdev", "arp" };
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		add(text, "%s table %s " TABLE "\n", command, families[i]);
+}
+
+/* Names that need no care in a rule; the kernel forbids few bytes, nft's quotes know no escape. */
+static int check_names(const struct foreign *foreign, struct error *err)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@-";
+	for (size_t i = 0; i < foreign->n; i++)
+		if (foreign->names[i][0] == '\0' || foreign->names[i][strspn(foreign->names[i], plain)] != '\0')
+			return error_say(err, EINVAL,
+				"an interface of the container's network namespace has a name that no rule can be "
+				"written for; expected letters, digits and _ . @ -");
+	return 0;
+}
+
+struct raising {
+	const struct gate_config *config;
+	struct secret secret;
+	bool made;
+};
+
+static int check_chain(uint8_t family, const char *chain, struct error *err)
+{
+	int r = nft_has_chain(family, TABLE, chain, err);
+	if (r == 0)
+		r = error_say(err, EIO, "nft says that it has loaded the rules, and chain %s is not there", chain);
+	return r < 0 ? r : 0;
+}
+
+/* Nothing depends on what nft's exit status means. */
+static int check_loaded(const struct foreign *foreign, struct error *err)
+{
+	int r = check_chain(NFPROTO_INET, "output", err);
+	if (r == 0)
+		r = check_chain(NFPROTO_INET, "leaving", err);
+	for (size_t i = 0; i < foreign->n && r == 0; i++) {
+		char chain[32];
+		(void) snprintf(chain, sizeof(chain), "egress%zu", i);
+		r = check_chain(NFPROTO_NETDEV, chain, err);
+	}
+	return r;
+}
+
+static int load(struct text *text, const struct raising *raising, const struct foreign *foreign, struct error *err)
+{
+	add_inet(text, raising->config, foreign, &raising->secret);
+	add_netdev(text, foreign, &raising->secret);
+	add_arp(text, foreign, &raising->secret);
+	if (text->full)
+		return error_say(err, E2BIG, "the rules are too long");
+	int r = nft_load(text->bytes, err);
+	return r < 0 ? r : check_loaded(foreign, err);
+}
+
+static int create_or_replace(struct raising *raising, const struct foreign *foreign, struct error *err)
+{
+	struct text text = { .len = 0 };
+	add_each_family(&text, "create");
+	int r = load(&text, raising, foreign, err);
+	raising->made = r == 0;
+	if (r != -EEXIST)
+		return r;
+	text = (struct text){ .len = 0 };
+	add_each_family(&text, "add");
+	add_each_family(&text, "delete");
+	return load(&text, raising, foreign, err);
+}
+
+/* Interfaces that may come, by the names that engines give them. */
+static void expect(const struct foreign *foreign, struct foreign *ret)
+{
+	static const char *const names[] = { "eth0", "eth1", "eth2", "eth3" };
+	*ret = *foreign;
+	for (size_t i = 0; i < ARRAY_SIZE(names) && ret->n < FOREIGN_MAX; i++) {
+		bool known = false;
+		for (size_t j = 0; j < foreign->n; j++)
+			known = known || strcmp(foreign->names[j], names[i]) == 0;
+		if (!known)
+			(void) snprintf(ret->names[ret->n++], sizeof(ret->names[0]), "%s", names[i]);
+	}
+}
+
+static int raise_here(void *arg, struct error *err)
+{
+	struct raising *raising = arg;
+	if (getrandom(&raising->secret, sizeof(raising->secret), 0) != sizeof(raising->secret))
+		return error_set(err, errno, "getrandom");
+	raising->secret.mark |= 1; /* not 0, which packets have that nobody has marked */
+	raising->secret.priority |= 1;
+
+	if (raising->config->may_come) {
+		struct foreign all;
+		expect(raising->config->foreign, &all);
+		int r = create_or_replace(raising, &all, err);
+		if (r != -ENODEV)
+			return r;
+	}
+	return create_or_replace(raising, raising->config->foreign, err);
+}
+
+int gate_raise(int netns, const struct gate_config *config, bool *ret_made, struct error *err)
+{
+	struct raising raising = { .config = config };
+	int r = check_names(config->foreign, err);
+	if (r == 0)
+		r = netns_call(netns, raise_here, &raising, err);
+	if (r < 0) {
+		error_wrap(err, "gate");
+		return error_close(err);
+	}
+	*ret_made = raising.made;
+	return 0;
+}
+
+static int remove_here(void *arg, struct error *err)
+{
+	(void) arg;
+	struct text text = { .len = 0 };
+	add_each_family(&text, "delete");
+	return nft_load(text.bytes, err);
+}
+
+void gate_remove(int netns)
+{
+	(void) netns_call(netns, remove_here, NULL, NULL);
+}
