@@ -12,6 +12,7 @@
 #include "hook/choice.h"
 #include "hook/document.h"
 #include "hook/record.h"
+#include "hook/rundir.h"
 #include "oci/config.h"
 #include "oci/prepare.h"
 
@@ -112,6 +113,19 @@ static int own_path(char ret[PATH_MAX], struct error *err)
 	return 0;
 }
 
+/* Where merged profiles are kept. Without it (-1) they are merged each time. */
+static int open_profiles(const struct settings *settings)
+{
+	_cleanup_close_ int run = -1;
+	char path[PATH_MAX + sizeof("/profiles")];
+	int profiles;
+	(void) snprintf(path, sizeof(path), "%s/profiles", settings->run);
+	/* The run directory by itself first: as a parent it would be made for all to read. */
+	if (rundir_open(settings->run, &run, NULL) < 0 || rundir_open(path, &profiles, NULL) < 0)
+		return -1;
+	return profiles;
+}
+
 static int edit_creation(const struct settings *settings, const struct creation *creation,
 	const char *const hook_args[], char **ret, size_t *ret_len, struct error *err)
 {
@@ -125,7 +139,8 @@ static int edit_creation(const struct settings *settings, const struct creation 
 	const char *const create_args[] = { "--policy", creation->plan.policy, "--prepared",
 		prepare_fingerprint(&bouquet, prepared), NULL };
 	const struct prepare_hook hook = { .program = program, .args = hook_args, .create_args = create_args };
-	return prepare_config(creation->json, &bouquet, &hook, ret, ret_len, err);
+	_cleanup_close_ int profiles = open_profiles(settings);
+	return prepare_config(creation->json, &bouquet, &hook, profiles, ret, ret_len, err);
 }
 
 int runtime_edit_create(const struct settings *settings, const struct runtime_args *args, const char *policy,

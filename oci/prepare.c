@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 #include "oci/edit.h"
-#include "oci/profile.h"
+#include "oci/profile_cache.h"
 
 #define HOOK_TIMEOUT_S 30
 #define STAGE_CREATE "createRuntime"
@@ -202,7 +202,7 @@ static int edit_env(
 
 /* The filter */
 
-static int edit_seccomp(struct edit *edit, const struct json_value *linux_object, struct error *err)
+static int edit_seccomp(struct edit *edit, const struct json_value *linux_object, int profiles, struct error *err)
 {
 	const struct json_value *seccomp = NULL;
 	int r = find_member(edit->json, linux_object, "seccomp", JSON_OBJECT, &seccomp, err);
@@ -210,7 +210,7 @@ static int edit_seccomp(struct edit *edit, const struct json_value *linux_object
 		return r;
 	_cleanup_free_ char *text = NULL;
 	size_t len;
-	r = profile_merge(edit->json, seccomp, &text, &len, err);
+	r = profile_merge_cached(profiles, edit->json, seccomp, &text, &len, err);
 	return r < 0 ? r : set_member(edit, linux_object, "seccomp", text, len, err);
 }
 
@@ -297,8 +297,8 @@ static int require(const struct json *json, const char *name, const struct json_
 	return r;
 }
 
-int prepare_config(const struct json *json, const struct bouquet *bouquet, const struct prepare_hook *hook, char **ret,
-	size_t *ret_len, struct error *err)
+int prepare_config(const struct json *json, const struct bouquet *bouquet, const struct prepare_hook *hook, int profiles,
+	char **ret, size_t *ret_len, struct error *err)
 {
 	_cleanup_edit_ struct edit edit = { .json = json };
 	const struct json_value *process = NULL, *linux_object = NULL;
@@ -308,7 +308,7 @@ int prepare_config(const struct json *json, const struct bouquet *bouquet, const
 	if (r == 0)
 		r = edit_env(&edit, process, bouquet, err);
 	if (r == 0)
-		r = edit_seccomp(&edit, linux_object, err);
+		r = edit_seccomp(&edit, linux_object, profiles, err);
 	if (r == 0)
 		r = edit_hooks(&edit, json_root(json), hook, err);
 	return r < 0 ? r : edit_apply(&edit, ret, ret_len, err);

@@ -22,11 +22,13 @@ struct prepare_hook {
  * process.env gets the bouquet, each variable once whatever was there; linux.seccomp the filter, merged with the
  * profile that is there (oci/profile.h); hooks our hook, behind all others. Twice is as good as once.
  *
+ * profiles: the directory of merged profiles (oci/profile_cache.h), or -1.
+ *
  * json is a config.json, without comments, that config_parse() has passed. *ret is to be freed. -EINVAL: what it lacks,
  * or why its profile cannot be made to hold.
  */
-int prepare_config(const struct json *json, const struct bouquet *bouquet, const struct prepare_hook *hook, char **ret,
-	size_t *ret_len, struct error *err);
+int prepare_config(const struct json *json, const struct bouquet *bouquet, const struct prepare_hook *hook, int profiles,
+	char **ret, size_t *ret_len, struct error *err);
 
 /* The same for the process of an exec: env alone. */
 int prepare_process(
