@@ -3,6 +3,7 @@
 was there, byte for byte. Needs root, for a file system that is read-only.
 
 usage: test_install.py OCI_EGRESS
+With OCI_EGRESS_MUST_RUN=1 a skip is a failure.
 """
 import json
 import os
@@ -14,7 +15,11 @@ import sys
 import tempfile
 import unittest
 
+import yaml
+
 WAIT = 60
+PACKAGING = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../packaging')
+MUST_RUN = os.environ.get('OCI_EGRESS_MUST_RUN') == '1'
 SHARED = 'usr/share/containers/oci/hooks.d/'
 OURS = 'etc/oci-egress/hooks.d/'
 NAMES = ('oci-egress.json', 'oci-egress-poststop.json')
@@ -113,6 +118,11 @@ class Install(unittest.TestCase):
         before = self.tree()
         self.assertRegex(self.run_it('install', *args, status=2), pattern)
         self.assertEqual(self.tree(), before)
+
+    def need(self, program):
+        if not shutil.which(program):
+            self.assertFalse(MUST_RUN, f'no {program}')
+            self.skipTest(f'no {program}')
 
     def hooks(self, where):
         return {where + name: lambda text, s=stage: self.assertEqual(json.loads(text), json.loads(hook(s)))
@@ -251,8 +261,7 @@ class Podman(Install):
         self.assertEqual(self.tree(), before)
 
     def test_real(self):
-        if not shutil.which('podman'):
-            self.skipTest('no podman')
+        self.need('podman')
         self.write(self.user_conf, '[engine]\nhooks_dir = ["/a"]\n')
         self.run_it('install', 'podman', '--user')
         text = subprocess.run(['podman', '--help'], env={**os.environ, 'CONTAINERS_CONF': self.path(self.user_conf)},
@@ -473,8 +482,7 @@ class Containerd(Install):
             self.refused(f'/{CONTAINERD}{where}', 'containerd')
 
     def test_real(self):
-        if not shutil.which('containerd'):
-            self.skipTest('no containerd')
+        self.need('containerd')
         self.write(CONTAINERD, f'version = 2\n[plugins."{CRI[2]}"]\n  sandbox_image = "registry.invalid/pause:1"\n')
         self.run_it('install', 'containerd')
         done = subprocess.run(['containerd', '-c', self.path(CONTAINERD), 'config', 'dump'], capture_output=True, text=True, timeout=WAIT)
@@ -482,6 +490,37 @@ class Containerd(Install):
         self.assertIn('registry.invalid/pause:1', done.stdout)
         self.assertRegex(done.stdout, r'runtimes.oci-egress\][^[]*container_annotations = \["oci-egress.\*"\]')
         self.assertIn('BinaryName = "/usr/bin/oci-egress-runtime"', done.stdout)
+
+
+class Node(Install):
+    """What the DaemonSet does, with a directory in the place of a node's /."""
+
+    def test_script(self):
+        programs = self.path('image')
+        os.makedirs(os.path.join(programs, 'bin'))
+        os.symlink(PROGRAM, os.path.join(programs, 'bin/oci-egress'))
+        self.write('image/bin/oci-egress-runtime', 'the program', 0o755)
+        node = self.path('node')
+        os.mkdir(node)
+        env = {'PATH': os.environ['PATH'], 'OCI_EGRESS_HOST': node, 'OCI_EGRESS_PROGRAMS': programs, 'OCI_EGRESS_NO_RESTART': '1'}
+        for said in ('to restart: systemctl restart containerd', 'nothing to change'):
+            done = subprocess.run([os.path.join(PACKAGING, 'node.sh'), 'containerd'], env=env, capture_output=True, text=True, timeout=WAIT)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(said, done.stdout)
+        self.assertIn(f'BinaryName = "{programs}/bin/oci-egress-runtime"', self.read('node/' + CONTAINERD))
+        copy = 'node' + programs + '/bin/oci-egress-runtime'
+        self.assertEqual((self.read(copy), os.stat(self.path(copy)).st_mode & 0o777), ('the program', 0o755))
+
+    def test_manifests(self):
+        for engine, kinds in (('crio', ['DaemonSet']), ('containerd', ['DaemonSet', 'RuntimeClass'])):
+            with open(os.path.join(PACKAGING, engine + '.yaml'), encoding='utf-8') as f:
+                documents = list(yaml.safe_load_all(f))
+            self.assertEqual([d['kind'] for d in documents], kinds)
+            pod = documents[0]['spec']['template']['spec']
+            self.assertEqual(pod['initContainers'][0]['args'], [engine])
+            self.assertEqual(pod['initContainers'][0]['volumeMounts'][0]['name'], pod['volumes'][0]['name'])
+            self.assertEqual(documents[0]['spec']['selector']['matchLabels'], documents[0]['spec']['template']['metadata']['labels'])
+        self.assertEqual(documents[1]['handler'], 'oci-egress')
 
 
 if __name__ == '__main__':
