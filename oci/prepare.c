@@ -34,9 +34,10 @@ static int writer_open(struct writer *writer, struct error *err)
 static int writer_close(struct writer *writer, struct error *err)
 {
 	bool failed = ferror(writer->file) != 0;
-	if (fclose(writer->file) != 0 || failed)
-		return error_set(err, ENOMEM, "edit JSON");
+	failed |= fclose(writer->file) != 0;
 	writer->file = NULL;
+	if (failed)
+		return error_set(err, ENOMEM, "edit JSON");
 	return writer->strange ? error_say(err, EINVAL,
 					 "a path or option of oci-egress's own has a byte outside of ASCII, which "
 					 "cannot be written into config.json")
@@ -71,11 +72,11 @@ static void put_string(struct writer *writer, const char *string)
 	(void) fputc('"', writer->file);
 }
 
-/* The elements of an array that stay, behind each a comma. False: none is dropped. */
-static bool put_kept(struct writer *writer, const struct json *json, const struct json_value *array,
-	bool (*drops)(const struct json_value *element, const void *arg), const void *arg)
+/* The elements of an array that stay, then those that are added. False: none is dropped. */
+static bool put_elements(struct writer *writer, const struct json *json, const struct json_value *array,
+	bool (*drops)(const struct json_value *element, const void *arg), const void *arg, const struct writer *added)
 {
-	bool dropped = false;
+	bool dropped = false, first = true;
 	for (const struct json_value *v = array->first; v; v = v->next) {
 		if (drops(v, arg)) {
 			dropped = true;
@@ -83,9 +84,12 @@ static bool put_kept(struct writer *writer, const struct json *json, const struc
 		}
 		size_t len;
 		const char *source = edit_source(json, v, &len);
+		put(writer, ",", !first);
 		put(writer, source, len);
-		put(writer, ",", 1);
+		first = false;
 	}
+	put(writer, ",", !first && added->len > 0);
+	put(writer, added->text, added->len);
 	return dropped;
 }
 
@@ -99,8 +103,7 @@ static int rewrite_array(struct edit *edit, const struct json_value *array,
 	if (r < 0)
 		return r;
 	put(&whole, "[", 1);
-	bool dropped = put_kept(&whole, edit->json, array, drops, arg);
-	put(&whole, added->text, added->len);
+	bool dropped = put_elements(&whole, edit->json, array, drops, arg, added);
 	put(&whole, "]", 1);
 	r = writer_close(&whole, err);
 	if (r < 0)
@@ -297,8 +300,8 @@ static int require(const struct json *json, const char *name, const struct json_
 	return r;
 }
 
-int prepare_config(const struct json *json, const struct bouquet *bouquet, const struct prepare_hook *hook, int profiles,
-	char **ret, size_t *ret_len, struct error *err)
+int prepare_config(const struct json *json, const struct bouquet *bouquet, const struct prepare_hook *hook,
+	int profiles, char **ret, size_t *ret_len, struct error *err)
 {
 	_cleanup_edit_ struct edit edit = { .json = json };
 	const struct json_value *process = NULL, *linux_object = NULL;
