@@ -388,8 +388,14 @@ static bool is_bereft(const struct keeper *keeper, const struct connection *conn
 	return connection->joined && containers_of_others(containers, connection->serial) == containers->n;
 }
 
+static bool is_waited_for(const struct connection *connection)
+{
+	return connection->probe != PROBE_NONE || (connection->reload != RELOAD_NONE && connection->joins);
+}
+
 static void give_up(struct keeper *keeper, struct connection *connection)
 {
+	connection->reload = RELOAD_NONE;
 	struct error err;
 	(void) error_say(&err, ESRCH, "the container has ended");
 	(void) error_close(&err);
@@ -405,7 +411,7 @@ void server_advance(struct keeper *keeper)
 	for (size_t i = 0; i < server->n; i++) {
 		if (server->v[i].probe != PROBE_NONE && now >= server->v[i].end_ms)
 			expire(keeper, &server->v[i]);
-		if (server->v[i].probe != PROBE_NONE && is_bereft(keeper, &server->v[i]))
+		if (is_waited_for(&server->v[i]) && is_bereft(keeper, &server->v[i]))
 			give_up(keeper, &server->v[i]);
 		asked = asked || server->v[i].probe == PROBE_ASKED;
 	}

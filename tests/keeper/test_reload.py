@@ -314,6 +314,23 @@ class Reload(ReloadTest):
         control.probe(keeper.address)
         control.commit()
 
+    def test_a_second_container_ends_amid_a_reload(self):
+        """Its hook need not wait for what nobody needs any more."""
+        keeper = self.begin(self.rules("one.example"))
+        os.kill(keeper.worker(), signal.SIGSTOP)
+        self.addCleanup(self.resume, keeper.worker())
+        keeper.write(self.rules("two.example"))
+        until(lambda: glob.glob(keeper.run + "/images/test/*"), "the image")
+        control = keeper.connect()
+        self.addCleanup(control.close)
+        container = keeper.container("c2")
+        control.send(harness.JOIN, b"c2", fds=(container.pidfd, keeper.image))
+        self.assertWaits(keeper, control)
+        container.kill()
+        with self.assertRaises(ControlError) as caught:
+            control.receive(harness.OK)
+        self.assertEqual((caught.exception.text, caught.exception.closed), ("the container has ended", True))
+
     def test_a_second_container_joins_amid_a_compilation(self):
         """What its hook brings is not what somebody who has asked for a reload waits for."""
         def compile_another(keeper):
