@@ -17,6 +17,7 @@ void needs_add(struct text *text, uint32_t needs, const char *quote)
 		{ CONTROL_NEEDS_PROXY, "proxy" },
 		{ CONTROL_NEEDS_CONNECTIONS, "limits.connections" },
 		{ CONTROL_NEEDS_LOG_BYTES, "limits.log_bytes" },
+		{ CONTROL_NEEDS_GATE, "direct, inbound or gate" },
 	};
 	const char *before = "";
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {

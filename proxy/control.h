@@ -56,6 +56,7 @@ enum control_needs {
 	CONTROL_NEEDS_PROXY = 2,
 	CONTROL_NEEDS_CONNECTIONS = 4, /* limits.connections: more than at first */
 	CONTROL_NEEDS_LOG_BYTES = 8,
+	CONTROL_NEEDS_GATE = 16, /* direct, inbound or gate */
 };
 
 /* What a namespace's key looks like in file names: hexadecimal digits of a cookie, netns/netns.h. */

@@ -66,6 +66,19 @@ static bool same_external(const struct image *a, const struct image *b)
 	return true;
 }
 
+/* FNV-1a: of what root has written twice. */
+static uint64_t digest_gate(const struct image *image)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ image->inbound ^ (uint64_t) image->gate << 32;
+	const struct image_network *direct = image_records(image, image->direct);
+	for (uint32_t i = 0; i < image->direct.count; i++) {
+		hash = (hash ^ direct[i].family ^ (uint64_t) direct[i].prefix << 16) * UINT64_C(0x100000001b3);
+		for (size_t j = 0; j < sizeof(direct[i].bytes); j++)
+			hash = (hash ^ direct[i].bytes[j]) * UINT64_C(0x100000001b3);
+	}
+	return hash;
+}
+
 void reloading_init(struct keeper *keeper, const char *stamp, const char *on_failure)
 {
 	struct reloading *reloading = &keeper->reloading;
@@ -80,6 +93,7 @@ void reloading_init(struct keeper *keeper, const char *stamp, const char *on_fai
 		.due_ms = INT64_MAX,
 		.offered_fd = -1,
 		.link = keeper->image->link,
+		.gate = digest_gate(keeper->image),
 		.since = (int64_t) time(NULL),
 	};
 	(void) snprintf(reloading->stamp, sizeof(reloading->stamp), "%s", stamp);
@@ -309,6 +323,8 @@ uint32_t reloading_needs(const struct keeper *keeper)
 		bits |= CONTROL_NEEDS_CONNECTIONS;
 	if (image->limits.log_bytes > keeper->builtin.log_bytes)
 		bits |= CONTROL_NEEDS_LOG_BYTES;
+	if (digest_gate(image) != reloading->gate)
+		bits |= CONTROL_NEEDS_GATE;
 	return bits;
 }
 

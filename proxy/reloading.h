@@ -48,6 +48,7 @@ struct reloading {
 	uint64_t before;     /* image_fingerprint() of the version that the present one replaced; 0: none */
 
 	uint32_t link;        /* enum image_link, as the keeper began */
+	uint64_t gate;        /* what the namespace's gate was made from, as a digest */
 	struct error failure; /* of the last version; code 0: none */
 	uint32_t needs;       /* enum control_needs */
 	uint32_t count;       /* of versions that came after the first */

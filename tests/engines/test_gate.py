@@ -55,6 +55,7 @@ class Gate(WorldTest):
     def start(self, runtime, policy="pod", **kw):
         container = runtime.start(Bundle(self.world, policy=policy, netns=self.pod.path, **kw))
         self.addCleanup(container.destroy)
+        self.world.seen()  # what the kernel has said to the neighbours before the gate was there
         return container
 
     def tables(self):
@@ -154,7 +155,7 @@ class Gate(WorldTest):
         for policy, answered in (("pod", True), ("deny", False)):
             with self.subTest(policy), self.world.containers_of_one_test():
                 self.watch(*own)
-                container = runtime.start(Bundle(self.world, policy=policy, netns=self.pod.path))
+                container = self.start(runtime, policy)
                 for kind, port in ((TCP, 8080 + answered), (UDP, 8090 + answered)):
                     self.serve(kind, port)
                     for address in (POD, POD6):
