@@ -202,7 +202,7 @@ static void docker_argv(
 static int write_tar(const char *path, int program, size_t size, struct error *err)
 {
 	char header[TAR_BLOCK] = { 0 };
-	(void) snprintf(header, 100, "%s", CANARY_PROGRAM + 1);
+	(void) snprintf(header, 100, "%s", &CANARY_PROGRAM[1]);
 	(void) snprintf(header + 100, 8, "%07o", 0755u);
 	(void) snprintf(header + 108, 8, "%07o", 0u);
 	(void) snprintf(header + 116, 8, "%07o", 0u);

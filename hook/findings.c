@@ -38,8 +38,8 @@ static void say_text(const char *what, const char *verdict, const char *why, con
 	(void) puts(buf);
 }
 
-static void say(const struct findings *findings, const char *what, const char *const verdicts[2], const char *mend,
-	const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static void say(const struct findings *findings, const char *what,
+	const char *const verdicts[2], const char *mend, const char *fmt, va_list ap)
 {
 	char why[FINDING_TEXT_MAX];
 	(void) vsnprintf(why, sizeof(why), fmt, ap);
