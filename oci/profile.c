@@ -109,7 +109,7 @@ static void put_errno_rule(struct merge *m, const char *name, int errnum, const 
 	(void) fputc('}', m->out);
 }
 
-/* The rule once more, with this for its names and, unless NULL, that for its conditions. */
+/* The rule once more, with the cell's name and conditions for its own. */
 static void put_piece(struct merge *m, const struct profile_rule *rule, const struct profile_cell *cell)
 {
 	begin_element(m);
@@ -205,7 +205,7 @@ static int put_subject(
 		return 0;
 	size_t before = m->pieces.n;
 	int r = profile_cut(&m->pieces, rule, subject->name, profile_cells, err);
-	/* A denial that is no harder than ours may have the filter's part of it. */
+	/* Ours, beside a default that permits, say EPERM: a harder denial has to be said in their place too. */
 	if (r == 0 && profile_rank(rule->action) < profile_rank(SCMP_ACT_ERRNO(0)))
 		r = profile_cut(&m->pieces, rule, subject->name, profile_denials, err);
 	for (size_t i = before; r == 0 && i < m->pieces.n; i++)
@@ -293,8 +293,9 @@ static void put_architectures(struct merge *m)
 {
 	(void) fputs("\"architectures\":[", m->out);
 	m->first = true;
+	size_t i = 0;
 	for (const struct json_value *arch = m->profile->architectures->first; arch; arch = arch->next) {
-		if (json_is(arch, "SCMP_ARCH_X32"))
+		if (m->profile->archs[i++] == SCMP_ARCH_X32)
 			continue;
 		begin_element(m);
 		put_value(m, arch);

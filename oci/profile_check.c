@@ -335,6 +335,8 @@ int profile_check(const struct profile *original, const struct profile *merged, 
 	int r = seccomp_filter_get(&check.ours, err);
 	if (r == 0)
 		r = profile_compile(&before, subjects, false, &check.before, err);
+	if (r == 0)
+		r = bpf_validate(&check.before, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(seccomp_abis); i++)
