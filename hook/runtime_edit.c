@@ -100,6 +100,7 @@ static void expect_bouquet(const struct settings *settings, const struct image *
 	if (image->link == IMAGE_LINK_SOCKET)
 		proxy.s_addr = htonl(INADDR_LOOPBACK);
 	bouquet_make(proxy, settings->port, ret);
+	bouquet_add_direct(ret, image);
 }
 
 static int own_path(char ret[PATH_MAX], struct error *err)
@@ -223,9 +224,15 @@ static int check_doubt(
 	return 0;
 }
 
-static void known_bouquet(const struct record *record, struct bouquet *ret)
+/* The policy as it is now says what is opened past the proxy; where it is no policy any more, all goes through that. */
+static void known_bouquet(const struct settings *settings, const struct record *record, struct bouquet *ret)
 {
 	bouquet_make(record->proxy, record->port, ret);
+	struct plan plan = PLAN_EMPTY;
+	if (choice_take(settings, "record", record->policy, &plan, NULL) == 0 &&
+		choice_compile(settings, &plan, NULL) == 0 && plan.image)
+		bouquet_add_direct(ret, plan.image);
+	plan_clear(&plan);
 }
 
 static int edit_process(const char *path, const struct bouquet *bouquet, struct error *err)
@@ -266,7 +273,7 @@ int runtime_edit_exec(const struct settings *settings, const struct runtime_args
 			record.id);
 
 	struct bouquet bouquet;
-	known_bouquet(&record, &bouquet);
+	known_bouquet(settings, &record, &bouquet);
 	if (args->process)
 		return edit_process(args->process, &bouquet, err);
 	*ret_bouquet = bouquet;

@@ -35,7 +35,7 @@ def bundle_of(world, **kw):
     return Bundle(world, hooks=False, **kw)
 
 
-class Wrapper(WorldTest):
+class Covered(WorldTest):
     def assertCovered(self, talk, proxy="http://198.18.0.2:3128"):
         result = talk.ask("env")
         shown = collections.Counter(v.split("=", 1)[0] for v in result["env"])
@@ -53,6 +53,8 @@ class Wrapper(WorldTest):
         self.assertFalse(talk.ask("connect 203.0.113.7 443 200")["ok"])
         return env
 
+
+class Wrapper(Covered):
     def process_file(self, name="process.json", **changes):
         return self.world.write(name, json.dumps({**PROCESS, **changes}, indent=1), 0o600)
 
