@@ -51,14 +51,23 @@ static int find_engine(const char *name, const struct install_engine **ret, stru
 	return error_say(err, EINVAL, "%s: expected podman, docker, crio or containerd", name);
 }
 
+/* In every format that it is written to, without an escape. */
+static bool is_plain(const char *path)
+{
+	for (; *path; path++)
+		if (*path <= ' ' || *path > '~')
+			return false;
+	return true;
+}
+
 static int check_options(const struct install_engine *engine, struct error *err)
 {
 	if (user && !engine->for_users)
 		return error_say(err, EINVAL, "--user: only podman has a configuration for a user");
 	if ((policy || set_default) && engine != &install_docker)
 		return error_say(err, EINVAL, "--policy and --default are for docker");
-	if (programs && programs[0] != '/')
-		return error_say(err, EINVAL, "--programs %s: expected an absolute path", programs);
+	if (programs && (programs[0] != '/' || !is_plain(programs)))
+		return error_say(err, EINVAL, "--programs %s: expected an absolute path in ASCII", programs);
 	return 0;
 }
 
@@ -71,10 +80,10 @@ static int find_home(struct install *install, struct error *err)
 	if (!rooted_is_ours(install->root, home))
 		return error_say(
 			err, EPERM, "%s: the home of somebody else: run this as that user, without sudo", home);
-	if (config && config[0] == '/' && strlen(config) < 3800 && !strchr(config, '\n'))
-		(void) snprintf(install->config, PATH_MAX, "%s", config);
-	else
-		(void) snprintf(install->config, PATH_MAX, "%s/.config", home);
+	bool elsewhere = config && config[0] == '/';
+	if (elsewhere && (strlen(config) > 3800 || strchr(config, '\n') || !rooted_is_ours(install->root, config)))
+		return error_say(err, EPERM, "XDG_CONFIG_HOME, %s: not a directory of yours", config);
+	(void) snprintf(install->config, PATH_MAX, "%s%s", elsewhere ? config : home, elsewhere ? "" : "/.config");
 	(void) snprintf(install->journal, PATH_MAX, "%s/.local/state/oci-egress/install", home);
 	(void) snprintf(install->hooks_dir, PATH_MAX, "%.4000s/containers/oci/hooks.d", install->config);
 	return 0;
@@ -244,7 +253,7 @@ static void note(const struct install_file *file, const char *text)
 	(void) printf("%s: %s\n", file->path, text);
 }
 
-static int strip_edited(const struct install *install, struct install_file *file, struct error *err)
+static int strip(const struct install *install, struct install_file *file, const char *why, struct error *err)
 {
 	char *text;
 	size_t len;
@@ -253,7 +262,7 @@ static int strip_edited(const struct install *install, struct install_file *file
 		return r;
 	if (!text)
 		return copy_text(file->before, file->before_len, &file->after, &file->after_len, err);
-	note(file, "edited by others since: only the part of oci-egress is taken out");
+	note(file, why);
 	free(file->after);
 	file->after = text;
 	file->after_len = len;
@@ -278,7 +287,7 @@ static int take_back(const struct install *install, struct install_file *file, s
 	if (untouched || as_found || !file->before)
 		return copy_text(file->before, file->before_len, &file->after, &file->after_len, err);
 	if (!as_left && file->part != INSTALL_OWN && file->part != INSTALL_LINK)
-		return strip_edited(install, file, err);
+		return strip(install, file, "edited by others since: only the part of oci-egress is taken out", err);
 	if (!as_left)
 		note(file, "edited by others since: taken back all the same");
 	return copy_text(found, found_len, &file->after, &file->after_len, err);
@@ -293,7 +302,7 @@ static int take_out(struct install *install, const struct install_engine *engine
 		if (file->part == INSTALL_OWN || file->part == INSTALL_LINK)
 			r = copy_text(NULL, 0, &file->after, &file->after_len, err);
 		else if (file->before)
-			r = strip_edited(install, file, err);
+			r = strip(install, file, "without a journal: the part of oci-egress is taken out", err);
 		else
 			r = copy_text(NULL, 0, &file->after, &file->after_len, err);
 	}

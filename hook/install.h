@@ -66,6 +66,9 @@ struct install_engine {
 
 extern const struct install_engine install_podman, install_docker, install_crio, install_containerd;
 
+/* Is there no file, or nothing in it? */
+bool install_is_blank(const struct install_file *file);
+
 /* A file, or a link's target, as it is now (to be freed); NULL where there is none. */
 int install_read(
 	const struct install *install, const struct install_file *file, char **ret, size_t *ret_len, struct error *err);

@@ -127,11 +127,6 @@ static int merge(const struct install *install, const char *path, const char *te
 	return r < 0 ? r : toml_append_lines(base, block, ret, ret_len, err);
 }
 
-static bool is_blank(const char *text, size_t len)
-{
-	return strspn(text, " \t\r\n") == len;
-}
-
 static int plan(struct install *install, struct error *err)
 {
 	/* Without a file containerd has its defaults; 2 is what all that run today can read. */
@@ -140,7 +135,7 @@ static int plan(struct install *install, struct error *err)
 	int r = install_add(install, FILE_PATH, INSTALL_CONTAINERD, &file, err);
 	if (r < 0)
 		return r;
-	bool blank = !file->before || is_blank(file->before, file->before_len);
+	bool blank = install_is_blank(file);
 	char *text;
 	size_t len;
 	r = merge(install, FILE_PATH, blank ? fresh : file->before, blank ? sizeof(fresh) - 1 : file->before_len, &text,

@@ -170,11 +170,6 @@ static int add_link(struct install *install, struct error *err)
 	return install_add_text(install, runtime.path, INSTALL_LINK, "oci-egress-runtime", err);
 }
 
-static bool is_blank(const char *text, size_t len)
-{
-	return strspn(text, " \t\r\n") == len;
-}
-
 static int plan(struct install *install, struct error *err)
 {
 	struct install_file *file;
@@ -183,7 +178,7 @@ static int plan(struct install *install, struct error *err)
 		r = install_add(install, FILE_PATH, INSTALL_DOCKER, &file, err);
 	if (r < 0)
 		return r;
-	bool blank = !file->before || is_blank(file->before, file->before_len);
+	bool blank = install_is_blank(file);
 	_cleanup_free_ char *first = NULL;
 	char *text;
 	size_t first_len, len;

@@ -38,6 +38,11 @@ bool install_same(const char *a, size_t a_len, const char *b, size_t b_len)
 	return !a || !b ? a == b : a_len == b_len && memcmp(a, b, a_len) == 0;
 }
 
+bool install_is_blank(const struct install_file *file)
+{
+	return !file->before || strspn(file->before, " \t\r\n") == file->before_len;
+}
+
 int install_read(
 	const struct install *install, const struct install_file *file, char **ret, size_t *ret_len, struct error *err)
 {

@@ -53,7 +53,7 @@ class Install(unittest.TestCase):
     def setUp(self):
         self.root = tempfile.mkdtemp(prefix='oci-egress-install-')
         self.addCleanup(shutil.rmtree, self.root)
-        self.home = f'/home/{os.getuid()}'
+        self.home, self.xdg = f'/home/{os.getuid()}', ''
         os.makedirs(self.path(self.home[1:]))
         self.write('usr/bin/oci-egress', '#!/bin/true\n', 0o755)
         os.symlink('oci-egress', self.path('usr/bin/oci-egress-runtime'))
@@ -91,8 +91,8 @@ class Install(unittest.TestCase):
         return found
 
     def run_it(self, command, *args, status=0, prefix=()):
-        done = subprocess.run([*prefix, PROGRAM, command, *args, '--root', self.root, '--programs', '/usr/bin'],
-                              env={**os.environ, 'HOME': self.home, 'XDG_CONFIG_HOME': ''}, capture_output=True,
+        done = subprocess.run([*prefix, PROGRAM, command, '--root', self.root, '--programs', '/usr/bin', *args],
+                              env={**os.environ, 'HOME': self.home, 'XDG_CONFIG_HOME': self.xdg}, capture_output=True,
                               text=True, timeout=WAIT)
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout if status == 0 else done.stderr
@@ -224,6 +224,12 @@ class Podman(Install):
     def test_home_of_somebody_else(self):
         os.chown(self.path(self.home[1:]), 12345, 12345)
         self.refused('the home of somebody else', 'podman', '--user')
+        os.chown(self.path(self.home[1:]), 0, 0)
+        os.makedirs(self.path('srv/xdg'))
+        self.xdg = '/srv/xdg'
+        self.both_ways('podman', '--user', expected=self.hooks('srv/xdg/containers/oci/hooks.d/'))
+        os.chown(self.path('srv/xdg'), 12345, 12345)
+        self.refused('XDG_CONFIG_HOME, /srv/xdg: not a directory of yours', 'podman', '--user')
 
     def test_symlinks_stay_and_do_not_lead_out(self):
         """A file that is a link is edited where that leads, which is below the root."""
@@ -352,7 +358,7 @@ class Docker(Install):
         self.write(DAEMON, '{"debug": true}')
         self.run_it('install', 'docker')
         shutil.rmtree(self.path('var'))
-        self.run_it('uninstall', 'docker')
+        self.assertIn('without a journal', self.run_it('uninstall', 'docker'))
         self.assertEqual(self.read(DAEMON), '{"debug": true}')
 
     def test_broken(self):
@@ -387,7 +393,8 @@ class Docker(Install):
 
     def test_wrong_words(self):
         for args, why in ((('frob',), 'expected podman, docker'), ((), 'expected an engine'), (('docker', '--user'), 'only podman'),
-                          (('podman', '--default'), 'are for docker')):
+                          (('podman', '--default'), 'are for docker'), (('docker', '--programs', 'usr'), 'an absolute path in ASCII'),
+                          (('docker', '--programs', '/\u00e9'), 'an absolute path in ASCII')):
             self.refused(why, *args)
 
 
