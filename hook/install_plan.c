@@ -82,7 +82,7 @@ int install_add(
 int install_add_text(
 	struct install *install, const char *path, enum install_part part, const char *text, struct error *err)
 {
-	struct install_file *file;
+	struct install_file *file = NULL;
 	int r = install_add(install, path, part, &file, err);
 	if (r < 0)
 		return r;
