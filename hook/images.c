@@ -13,23 +13,23 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "oci/imagefile.h"
+#include "oci/imageversion.h"
 #include "oci/policy.h"
-#include "oci/version.h"
 
 #define TRIES_MAX 5
 /* Of STAMP_SETTLED_MS each. */
 #define WAITS_MAX 50
 
 /* The name of the version that has settled: somebody may be writing it all the time. */
-static int find_version(const struct images_source *source, char ret[VERSION_NAME_SIZE], struct error *err)
+static int find_version(const struct images_source *source, char ret[IMAGEVERSION_NAME_SIZE], struct error *err)
 {
 	for (int i = 0; i < WAITS_MAX; i++) {
 		struct stat st;
 		if (fstat(source->fd, &st) < 0)
 			return error_set(err, errno, "%s", source->file);
-		int left_ms = version_unsettled_ms(&st);
+		int left_ms = imageversion_unsettled_ms(&st);
 		if (left_ms == 0) {
-			version_name(&st, source->on_failure, ret);
+			imageversion_name(&st, source->on_failure, ret);
 			return 0;
 		}
 		const struct timespec left = { .tv_nsec = left_ms * 1000000L };
@@ -67,14 +67,14 @@ static int make_version(int dir, const struct images_source *source, const char 
 	struct error why = { .code = 0 };
 	int compiled = compile(source, &image, &why);
 
-	char now[VERSION_NAME_SIZE];
+	char now[IMAGEVERSION_NAME_SIZE];
 	int r = find_version(source, now, err);
 	if (r < 0)
 		return r;
 	if (strcmp(now, version) != 0)
 		return error_say(err, EAGAIN, "%s: was written while it was read", source->file);
 	if (compiled == -EINVAL)
-		version_write_failure(dir, version, &why);
+		imageversion_write_failure(dir, version, &why);
 	if (compiled < 0)
 		return error_say(err, -compiled, "%s", why.msg);
 	r = imagefile_write(dir, version, image, err);
@@ -92,30 +92,30 @@ static int lock(int dir, struct error *err)
 }
 
 /* Leaves the directory locked, perhaps: the caller closes it. */
-static int take(
-	int dir, const struct images_source *source, char version[VERSION_NAME_SIZE], int *ret_fd, struct error *err)
+static int take(int dir, const struct images_source *source, char version[IMAGEVERSION_NAME_SIZE], int *ret_fd,
+	struct error *err)
 {
 	int r = find_version(source, version, err);
 	if (r == 0)
-		r = version_open(dir, version, source->name, ret_fd, err);
+		r = imageversion_open(dir, version, source->name, ret_fd, err);
 	if (r != -ENOENT)
 		return r;
 	r = lock(dir, err);
 	if (r < 0)
 		return r;
-	r = version_open(dir, version, source->name, ret_fd, err);
+	r = imageversion_open(dir, version, source->name, ret_fd, err);
 	if (r != -ENOENT)
 		return r;
-	r = version_read_failure(dir, version, err);
+	r = imageversion_read_failure(dir, version, err);
 	if (r == 0)
 		r = make_version(dir, source, version, err);
-	return r < 0 ? r : version_open(dir, version, source->name, ret_fd, err);
+	return r < 0 ? r : imageversion_open(dir, version, source->name, ret_fd, err);
 }
 
 int images_take_in(
 	int dir, const struct images_source *source, char ret_name[NAME_MAX + 1], int *ret_fd, struct error *err)
 {
-	char version[VERSION_NAME_SIZE];
+	char version[IMAGEVERSION_NAME_SIZE];
 	int r;
 	for (int i = 0; i < TRIES_MAX; i++) {
 		r = take(dir, source, version, ret_fd, err);
@@ -130,7 +130,7 @@ int images_take_in(
 int images_take(
 	int run, const struct images_source *source, char ret_name[NAME_MAX + 1], int *ret_fd, struct error *err)
 {
-	_cleanup_close_ int dir = version_open_directory(run, source->name, err);
+	_cleanup_close_ int dir = imageversion_open_directory(run, source->name, err);
 	return dir < 0 ? dir : images_take_in(dir, source, ret_name, ret_fd, err);
 }
 

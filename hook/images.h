@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiled policies as files, RUN/images/POLICY/VERSION (oci/version.h), each compiled once for all containers: whoever
- * needs one takes it from there or, under the policy's lock (the flock(2) of its directory), compiles it, puts it there
- * and takes other versions away. Who has one of those open or mapped keeps it. The newest version stays for the next
- * container.
+ * Compiled policies as files, RUN/images/POLICY/VERSION (oci/imageversion.h), each compiled once for all containers:
+ * whoever needs one takes it from there or, under the policy's lock (the flock(2) of its directory), compiles it, puts
+ * it there and takes other versions away. Who has one of those open or mapped keeps it. The newest version stays for
+ * the next container.
  */
 #pragma once
 

@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "oci/imagefile.h"
-#include "oci/version.h"
+#include "oci/imageversion.h"
 #include "proxy/hostsfile.h"
 #include "proxy/inherited.h"
 #include "proxy/keeping.h"
@@ -214,11 +214,11 @@ static int take_image(struct keeper *keeper, int fd, struct error *err)
 static int take_ready(struct keeper *keeper, int images, const struct stat *st, struct error *err)
 {
 	bool open = strcmp(keeper->reloading.on_failure, "open") == 0;
-	char version[VERSION_NAME_SIZE];
+	char version[IMAGEVERSION_NAME_SIZE];
 	int fd;
-	version_name(st, open ? IMAGE_ON_FAILURE_OPEN : IMAGE_ON_FAILURE_CLOSED, version);
-	if (version_open(images, version, image_string(keeper->image, keeper->image->name), &fd, NULL) < 0)
-		return version_read_failure(images, version, err);
+	imageversion_name(st, open ? IMAGE_ON_FAILURE_OPEN : IMAGE_ON_FAILURE_CLOSED, version);
+	if (imageversion_open(images, version, image_string(keeper->image, keeper->image->name), &fd, NULL) < 0)
+		return imageversion_read_failure(images, version, err);
 	int r = take_image(keeper, fd, err);
 	return r < 0 ? r : 1;
 }
@@ -264,10 +264,10 @@ static int take_version(struct keeper *keeper, const struct stat *st, struct err
 {
 	struct reloading *reloading = &keeper->reloading;
 	_cleanup_close_ int images =
-		version_open_directory(KEEPER_FD_RUN, image_string(keeper->image, keeper->image->name), err);
+		imageversion_open_directory(KEEPER_FD_RUN, image_string(keeper->image, keeper->image->name), err);
 	if (images < 0)
 		return images;
-	int unsettled_ms = version_unsettled_ms(st);
+	int unsettled_ms = imageversion_unsettled_ms(st);
 	int r = unsettled_ms > 0 ? 0 : take_ready(keeper, images, st, err);
 	if (r == 0 && (unsettled_ms > 0 || !lock(images)) && wait_for(reloading, unsettled_ms))
 		return 0;

@@ -13,24 +13,24 @@
 #include "base/stamp.h"
 #include "oci/image.h"
 
-#define VERSION_NAME_SIZE (STAMP_SIZE + 64)
+#define IMAGEVERSION_NAME_SIZE (STAMP_SIZE + 64)
 
 /* Opens RUN/images/POLICY, and makes it where there is none. A descriptor (the caller's), or -errno. */
-int version_open_directory(int run, const char *policy, struct error *err);
+int imageversion_open_directory(int run, const char *policy, struct error *err);
 
 /*
  * How long the file's name cannot be relied on yet, in milliseconds: one that was written in this very tick of the
  * clock could be written again in it, and its stamp would be the same. 0: it has settled.
  */
-int version_unsettled_ms(const struct stat *st);
+int imageversion_unsettled_ms(const struct stat *st);
 
-void version_name(const struct stat *st, enum image_on_failure on_failure, char ret[VERSION_NAME_SIZE]);
+void imageversion_name(const struct stat *st, enum image_on_failure on_failure, char ret[IMAGEVERSION_NAME_SIZE]);
 
 /* Opens its image in the policy's directory. policy: the name, for messages. 0, -ENOENT: there is none, or -errno. */
-int version_open(int dir, const char *version, const char *policy, int *ret_fd, struct error *err);
+int imageversion_open(int dir, const char *version, const char *policy, int *ret_fd, struct error *err);
 
 /* What was wrong with it when it was compiled, and still is: -EINVAL and err; 0 where nothing is known. */
-int version_read_failure(int dir, const char *version, struct error *err);
+int imageversion_read_failure(int dir, const char *version, struct error *err);
 
 /* Keeps what is wrong with it for others. Where it cannot be kept they find out themselves. */
-void version_write_failure(int dir, const char *version, const struct error *err);
+void imageversion_write_failure(int dir, const char *version, const struct error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "oci/version.h"
+#include "oci/imageversion.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include "base/io.h"
 #include "oci/imagefile.h"
 
-#define FAILURE_NAME_SIZE (VERSION_NAME_SIZE + sizeof(".error"))
+#define FAILURE_NAME_SIZE (IMAGEVERSION_NAME_SIZE + sizeof(".error"))
 
 static int open_below(int dir, const char *name, struct error *err)
 {
@@ -22,27 +22,27 @@ static int open_below(int dir, const char *name, struct error *err)
 	return fd < 0 ? error_set(err, errno, "directory %s of policy images", name) : fd;
 }
 
-int version_open_directory(int run, const char *policy, struct error *err)
+int imageversion_open_directory(int run, const char *policy, struct error *err)
 {
 	_cleanup_close_ int images = open_below(run, "images", err);
 	return images < 0 ? images : open_below(images, policy, err);
 }
 
-int version_unsettled_ms(const struct stat *st)
+int imageversion_unsettled_ms(const struct stat *st)
 {
 	int64_t age_ms = clock_realtime_ms() - clock_ms(st->st_ctim);
 	return age_ms < 0 || age_ms >= STAMP_SETTLED_MS ? 0 : (int) (STAMP_SETTLED_MS - age_ms);
 }
 
-void version_name(const struct stat *st, enum image_on_failure on_failure, char ret[VERSION_NAME_SIZE])
+void imageversion_name(const struct stat *st, enum image_on_failure on_failure, char ret[IMAGEVERSION_NAME_SIZE])
 {
 	char stamp[STAMP_SIZE];
 	stamp_make(st, stamp);
-	(void) snprintf(ret, VERSION_NAME_SIZE, "%s-%.32s-%u%c", stamp, VERSION, IMAGE_VERSION,
+	(void) snprintf(ret, IMAGEVERSION_NAME_SIZE, "%s-%.32s-%u%c", stamp, VERSION, IMAGE_VERSION,
 		on_failure == IMAGE_ON_FAILURE_OPEN ? 'o' : 'c');
 }
 
-int version_open(int dir, const char *version, const char *policy, int *ret_fd, struct error *err)
+int imageversion_open(int dir, const char *version, const char *policy, int *ret_fd, struct error *err)
 {
 	char file[ERROR_MESSAGE_MAX];
 	(void) snprintf(file, sizeof(file), "image of policy %s", policy);
@@ -54,7 +54,7 @@ static void failure_name(const char *version, char ret[FAILURE_NAME_SIZE])
 	(void) snprintf(ret, FAILURE_NAME_SIZE, "%s.error", version);
 }
 
-int version_read_failure(int dir, const char *version, struct error *err)
+int imageversion_read_failure(int dir, const char *version, struct error *err)
 {
 	char name[FAILURE_NAME_SIZE];
 	failure_name(version, name);
@@ -66,7 +66,7 @@ int version_read_failure(int dir, const char *version, struct error *err)
 	return error_say(err, EINVAL, "%s", text);
 }
 
-void version_write_failure(int dir, const char *version, const struct error *err)
+void imageversion_write_failure(int dir, const char *version, const struct error *err)
 {
 	char name[FAILURE_NAME_SIZE];
 	failure_name(version, name);

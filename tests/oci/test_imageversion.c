@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "oci/version.h"
+#include "oci/imageversion.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,12 +17,12 @@ static const struct stat file = { .st_dev = 1, .st_ino = 2, .st_size = 3, .st_mt
 static void test_names(void **state)
 {
 	(void) state;
-	char open[VERSION_NAME_SIZE], closed[VERSION_NAME_SIZE], later[VERSION_NAME_SIZE];
+	char open[IMAGEVERSION_NAME_SIZE], closed[IMAGEVERSION_NAME_SIZE], later[IMAGEVERSION_NAME_SIZE];
 	struct stat touched = file;
 	touched.st_ctim.tv_nsec++;
-	version_name(&file, IMAGE_ON_FAILURE_OPEN, open);
-	version_name(&file, IMAGE_ON_FAILURE_CLOSED, closed);
-	version_name(&touched, IMAGE_ON_FAILURE_OPEN, later);
+	imageversion_name(&file, IMAGE_ON_FAILURE_OPEN, open);
+	imageversion_name(&file, IMAGE_ON_FAILURE_CLOSED, closed);
+	imageversion_name(&touched, IMAGE_ON_FAILURE_OPEN, later);
 	assert_string_not_equal(open, closed);
 	assert_string_not_equal(open, later);
 	assert_non_null(strstr(open, "-" VERSION "-"));
@@ -32,24 +32,24 @@ static void test_names(void **state)
 static void test_failures(void **state)
 {
 	(void) state;
-	char directory[] = "/tmp/test_version.XXXXXX";
+	char directory[] = "/tmp/test_imageversion.XXXXXX";
 	assert_non_null(mkdtemp(directory));
 	_cleanup_close_ int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char one[VERSION_NAME_SIZE], other[VERSION_NAME_SIZE];
-	version_name(&file, IMAGE_ON_FAILURE_OPEN, one);
-	version_name(&file, IMAGE_ON_FAILURE_CLOSED, other);
+	char one[IMAGEVERSION_NAME_SIZE], other[IMAGEVERSION_NAME_SIZE];
+	imageversion_name(&file, IMAGE_ON_FAILURE_OPEN, one);
+	imageversion_name(&file, IMAGE_ON_FAILURE_CLOSED, other);
 
 	struct error err, why;
 	(void) error_say(&why, EINVAL, "FILE:1:2: %%s: wrong");
-	assert_int_equal(version_read_failure(dir, one, &err), 0);
-	version_write_failure(dir, one, &why);
-	assert_int_equal(version_read_failure(dir, one, &err), -EINVAL);
+	assert_int_equal(imageversion_read_failure(dir, one, &err), 0);
+	imageversion_write_failure(dir, one, &why);
+	assert_int_equal(imageversion_read_failure(dir, one, &err), -EINVAL);
 	assert_string_equal(err.msg, "FILE:1:2: %s: wrong");
-	assert_int_equal(version_read_failure(dir, other, &err), 0);
+	assert_int_equal(imageversion_read_failure(dir, other, &err), 0);
 	int fd = -1;
-	assert_int_equal(version_open(dir, one, "p", &fd, &err), -ENOENT);
+	assert_int_equal(imageversion_open(dir, one, "p", &fd, &err), -ENOENT);
 
-	char name[VERSION_NAME_SIZE + 8];
+	char name[IMAGEVERSION_NAME_SIZE + 8];
 	(void) snprintf(name, sizeof(name), "%s.error", one);
 	assert_int_equal(unlinkat(dir, name, 0), 0);
 	assert_int_equal(rmdir(directory), 0);
@@ -59,14 +59,14 @@ static void test_settles(void **state)
 {
 	(void) state;
 	struct stat st = file;
-	assert_int_equal(version_unsettled_ms(&st), 0);
+	assert_int_equal(imageversion_unsettled_ms(&st), 0);
 	(void) clock_gettime(CLOCK_REALTIME, &st.st_ctim);
 	st.st_ctim.tv_sec += 3600; /* the clock was set back */
-	assert_int_equal(version_unsettled_ms(&st), 0);
+	assert_int_equal(imageversion_unsettled_ms(&st), 0);
 	int left;
 	do {
 		(void) clock_gettime(CLOCK_REALTIME, &st.st_ctim);
-		left = version_unsettled_ms(&st);
+		left = imageversion_unsettled_ms(&st);
 	} while (left == 0); /* descheduled in between */
 	assert_in_range(left, 1, STAMP_SETTLED_MS);
 }
