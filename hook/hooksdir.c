@@ -216,8 +216,8 @@ int hooksdir_strip(
 	const char *file, const char *dir, const char *text, size_t len, char **ret, size_t *ret_len, struct error *err)
 {
 	_cleanup_toml_ struct toml *toml = NULL;
-	const struct toml_item *ours;
-	bool alone;
+	const struct toml_item *ours = NULL;
+	bool alone = false;
 	int r = toml_parse(file, text, len, &toml, err);
 	if (r == 0)
 		r = find_ours(toml, dir, &ours, &alone, err);
