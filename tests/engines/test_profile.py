@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The filter in the container's own seccomp profile, merged into what engines ship: what a real runtime makes of it, for
 the container's program and for what is exec'd there. Nothing is armed here: what holds is the profile."""
+import array
+import fcntl
 import json
 import os
+import select
+import socket
+import struct
 import subprocess
+import threading
 
 import harness
 from harness import BUILD, Bundle, WorldTest, each_runtime
@@ -22,6 +28,64 @@ DENIED = [(INET, DGRAM, 0), (INET, DGRAM | 0x80000, 17), (INET, RAW, 1), (INET6,
           (INET, STREAM, 262), (INET, STREAM, 132), (ALG, SEQPACKET, 0), (VSOCK, STREAM, 0), (NETLINK, RAW, 12),
           (HIGH | AF_PACKET, RAW, 0), (INET, HIGH | RAW, 1), (INET, STREAM, HIGH | 262), (HIGH | INET, DGRAM, 0)]
 IO_URING = (425, 426, 427)
+
+
+# seccomp_unotify(2)
+NOTIF_RECV, NOTIF_SEND, NOTIF_SIZE, CONTINUE = 0xc0502100, 0xc0182101, 80, 1
+
+
+class Agent(threading.Thread):
+    """Gets a container's listener and lets all be made that it is asked about."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.asked = []
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(path)
+        self.server.listen(8)
+        self.start()
+
+    def run(self):
+        poll = select.poll()
+        poll.register(self.server, select.POLLIN)
+        while True:
+            for fd, events in poll.poll():
+                if fd == self.server.fileno():
+                    try:
+                        peer, _ = self.server.accept()
+                    except OSError:
+                        return
+                    with peer:
+                        for listener in self.receive(peer):
+                            poll.register(listener, select.POLLIN)
+                elif events & select.POLLIN:
+                    self.answer(fd)
+                else:
+                    poll.unregister(fd)
+                    os.close(fd)
+
+    @staticmethod
+    def receive(peer):
+        fds = array.array("i")
+        _, ancillary, _, _ = peer.recvmsg(1 << 16, socket.CMSG_SPACE(4 * fds.itemsize))
+        for _, _, data in ancillary:
+            fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
+        return fds
+
+    def answer(self, listener):
+        request = bytearray(NOTIF_SIZE)
+        try:
+            fcntl.ioctl(listener, NOTIF_RECV, request)
+            ident, _, _, number = struct.unpack_from("QIIi", request)
+            self.asked.append((number, *struct.unpack_from("3Q", request, 32)))
+            fcntl.ioctl(listener, NOTIF_SEND, struct.pack("QqiI", ident, 0, 0, CONTINUE))
+        except OSError:
+            pass  # who asked is gone
+
+    def close(self):
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.join(5)
+        self.server.close()
 
 
 class Profile(WorldTest):
@@ -89,6 +153,23 @@ class Profile(WorldTest):
                     self.assertIn(answers[f"syscall {SOCKET} {VSOCK} {STREAM} 0"], ("EPERM", "EAFNOSUPPORT"))
                     self.assertEqual(talk.ask(f"syscall {SYSINFO} 0")["errno"], "EIO")
                     self.assertEqual(answers["syscall 425 8 0"], "ENOSYS")
+
+    @each_runtime
+    def test_listener(self, runtime):
+        """Who may let calls be made is asked about what the filter permits, and about nothing else."""
+        path = self.world.path(f"agent-{runtime.name}")
+        profile = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": path,
+                   "syscalls": [{"names": ["socket", "sysinfo"], "action": "SCMP_ACT_NOTIFY"}]}
+        agent = Agent(path)
+        try:
+            with runtime.start(self.bundle(profile)) as container:
+                self.assertFiltered(container, "listener")
+                self.assertEqual(container.ask(f"syscall {SYSINFO} 0")["errno"], "EFAULT")
+            sockets = [call[1:] for call in agent.asked if call[0] == SOCKET]
+            self.assertEqual(sockets, OPENED)
+            self.assertIn(SYSINFO, [call[0] for call in agent.asked])
+        finally:
+            agent.close()
 
 
 if __name__ == "__main__":
