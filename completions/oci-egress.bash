@@ -34,7 +34,7 @@ _oci_egress()
 	fi
 	case $current in
 	-*) words="$(sed -n 's/^  \(--[a-z-]*\) .*/\1/p' <<<"$help") --help" ;;
-	*) words=$(sed -n '1s/.*\[OPTION\.\.\.\]//; 1s/[]|[]/ /g; 1s/ [A-Z][^ ]*//g; 1p' <<<"$help") ;;
+	*) words=$(sed -n '1s/.*\[OPTION\.\.\.\]//; 1s/[]|[]/ /g; 1s/ [-A-Z][^ ]*//g; 1p' <<<"$help") ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }

@@ -31,7 +31,7 @@ end
 function __oci_egress_operands
 	set -l program (__oci_egress_program)
 	set -l command (__oci_egress_command)
-	$program $command --help 2>/dev/null | sed -n '1s/.*\[OPTION\.\.\.\]//; 1s/[]|[]/ /g; 1s/ [A-Z][^ ]*//g; 1p' | string split -n ' '
+	$program $command --help 2>/dev/null | sed -n '1s/.*\[OPTION\.\.\.\]//; 1s/[]|[]/ /g; 1s/ [-A-Z][^ ]*//g; 1p' | string split -n ' '
 end
 
 # What the option before takes: FILE, DIR or anything else; nothing where it is a flag, or no option.
