@@ -204,7 +204,7 @@ bool talk_proxy_has_unsent(void)
 {
 	int unsent;
 	for (int fd = 0; fd < DESCRIPTORS_SEEN; fd++)
-		if (!was_open[fd] && !talk_owns(fd) && ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0)
+		if (!was_open[fd] && !talk_owns(fd) && ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0)
 			return true;
 	return false;
 }
