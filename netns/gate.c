@@ -97,7 +97,7 @@ static void add_permitted(struct text *text, const struct gate_config *config)
 		add_refusal(text, &name_server);
 	add(text, "oiftype loopback accept\n"
 		  "oifname \"" LINK_NAME "\" accept\n"
-		  "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } meta skuid 0-4294967295 "
+		  "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } meta skuid >= 0 "
 		  "return\n"
 		  "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept\n"
 		  "fib daddr type != unicast return\n"

@@ -121,9 +121,10 @@ class Gate(WorldTest):
 
     def serve(self, kind, port):
         """A service of the pod's that answers what it hears: a program that nothing but the gate holds."""
-        script = ("import socket,sys\ns = socket.socket(socket.AF_INET6, socket.%s)\ns.bind(('::', %d))\n"
-                  "print('ready', flush=True)\n" % ("SOCK_STREAM" if kind == TCP else "SOCK_DGRAM", port))
-        script += ("s.listen()\nwhile True:\n c, _ = s.accept()\n c.sendall(c.recv(64))\n c.close()\n" if kind == TCP else
+        script = ("import socket\ns = socket.socket(socket.AF_INET6, socket.%s)\ns.bind(('::', %d))\n"
+                  % ("SOCK_STREAM" if kind == TCP else "SOCK_DGRAM", port))
+        script += ("s.listen()\n" if kind == TCP else "") + "print('ready', flush=True)\n"
+        script += ("while True:\n c, _ = s.accept()\n c.sendall(c.recv(64))\n c.close()\n" if kind == TCP else
                    "while True:\n d, a = s.recvfrom(64)\n s.sendto(d, a)\n")
         process = subprocess.Popen(["nsenter", f"--net={self.pod.path}", "python3", "-c", script], stdout=subprocess.PIPE)
         self.addCleanup(lambda: (process.kill(), process.communicate()))
