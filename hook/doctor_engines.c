@@ -240,18 +240,27 @@ static void daemon_json(char ret[PATH_MAX])
 		(void) snprintf(ret, PATH_MAX, "/etc/docker/daemon.json");
 }
 
-/* The path of a runtime of ours in an object of them; *ret_name is its name. NULL: none. */
-static const struct json_value *find_runtime(const struct json_value *runtimes, const struct json_value **ret_name)
+/* The path of a runtime of ours in an object of them, if there is one with a policy fixed; *ret_name is its name. */
+static const struct json_value *find_runtime_of(
+	const struct json_value *runtimes, bool fixed, const struct json_value **ret_name)
 {
 	for (const struct json_value *v = runtimes && runtimes->kind == JSON_OBJECT ? runtimes->first : NULL; v;
 		v = v->next) {
 		const struct json_value *path = v->kind == JSON_OBJECT ? json_member(v, "path") : NULL;
-		if (!base_is(path, WRAPPER, true))
+		if (!base_is(path, WRAPPER, true) || (memchr(path->bytes, '@', path->len) != NULL) != fixed)
 			continue;
 		*ret_name = v;
 		return path;
 	}
 	return NULL;
+}
+
+/* One of those that are there, rather of this kind. NULL: none is ours. */
+static const struct json_value *find_runtime(
+	const struct json_value *runtimes, bool fixed, const struct json_value **ret_name)
+{
+	const struct json_value *path = find_runtime_of(runtimes, fixed, ret_name);
+	return path ? path : find_runtime_of(runtimes, !fixed, ret_name);
 }
 
 /* 1: registered and good; 0: not registered; -errno. */
@@ -262,7 +271,7 @@ static int look_at_daemon_json(const char *file, char ret_name[128], struct erro
 	int r = read_json(file, &text, &json, err);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	const struct json_value *name, *path = find_runtime(json_member(json_root(json), "runtimes"), &name);
+	const struct json_value *name, *path = find_runtime(json_member(json_root(json), "runtimes"), false, &name);
 	if (!path)
 		return 0;
 	(void) snprintf(ret_name, 128, "%.*s", (int) name->key_len, name->key);
@@ -270,8 +279,8 @@ static int look_at_daemon_json(const char *file, char ret_name[128], struct erro
 	return r < 0 ? error_wrap(err, "%s: runtime %s", file, ret_name) : 1;
 }
 
-/* Does the daemon know it? 1, 0, or -errno: it cannot be asked. */
-static int ask_docker(char ret_name[128], char ret_policy[POLICY_NAME_MAX + 1], struct error *err)
+/* Does the daemon know it? 1, 0, or -errno: it cannot be asked. fixed: where there are two, one with a policy. */
+static int ask_docker(bool fixed, char ret_name[128], char ret_policy[POLICY_NAME_MAX + 1], struct error *err)
 {
 	struct child child;
 	int r = child_run((const char *const[]){ "docker", "info", "--format", "{\"r\":{{json .Runtimes}}}", NULL },
@@ -282,7 +291,7 @@ static int ask_docker(char ret_name[128], char ret_policy[POLICY_NAME_MAX + 1], 
 	r = json_parse("docker info", child.out_text, strcspn(child.out_text, "\n"), false, &json, err);
 	if (r < 0)
 		return r;
-	const struct json_value *name, *path = find_runtime(json_member(json_root(json), "r"), &name);
+	const struct json_value *name, *path = find_runtime(json_member(json_root(json), "r"), fixed, &name);
 	if (!path)
 		return 0;
 	(void) snprintf(ret_name, 128, "%.*s", (int) name->key_len, name->key);
@@ -298,7 +307,7 @@ static void check_docker_daemon(struct doctor *doctor, bool in_file, const char 
 	struct findings *findings = &doctor->findings;
 	static char name[128], policy[POLICY_NAME_MAX + 1];
 	struct error err;
-	int r = ask_docker(name, policy, &err);
+	int r = ask_docker(!doctor->settings->policy_from_env, name, policy, &err);
 	if (r == -ENOENT) {
 		findings_fault(
 			findings, "docker", "apt-get install docker.io (or dnf, apk, zypper)", "there is no docker");

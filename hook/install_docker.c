@@ -267,7 +267,7 @@ const struct install_engine install_docker = {
 	.plan = plan,
 	.programs = "oci-egress-runtime",
 	.then = "to reload: systemctl reload docker (containers go on running).\n"
-		"docker run --runtime oci-egress --network none ..., with a policy as oci-egress(8) says; with "
+		"docker run --runtime oci-egress --network none ..., with a policy as oci-egress(1) says; with "
 		"--policy "
 		"NAME: --runtime oci-egress-NAME",
 	.then_without = "to reload: systemctl reload docker",
