@@ -143,6 +143,7 @@ struct start {
 	int first; /* the number that fds begin at */
 	const int *fds;
 	size_t n_fds;
+	int flags;   /* more of them, for clone(2) */
 	int failure; /* -errno, written by the child into our memory */
 };
 
@@ -172,7 +173,7 @@ static pid_t clone_child(struct start *start)
 	sigset_t all, before;
 	sigfillset(&all);
 	(void) sigprocmask(SIG_SETMASK, &all, &before); /* no handler of ours may run in the child */
-	pid_t pid = clone(child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, start);
+	pid_t pid = clone(child, stack + sizeof(stack), start->flags | CLONE_VM | CLONE_VFORK | SIGCHLD, start);
 	int failure = errno;
 	(void) sigprocmask(SIG_SETMASK, &before, NULL);
 	errno = failure;
@@ -207,14 +208,28 @@ static int run_start(struct start *start, pid_t *ret_pid, int *ret_pidfd, struct
 	return take_child(pid, start->failure, start->argv[0], ret_pid, ret_pidfd, err);
 }
 
-int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
-	struct error *err)
+static int spawn_with(int flags, int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid,
+	int *ret_pidfd, struct error *err)
 {
 	if (n_fds > SPAWN_FDS_MAX)
 		return error_say(err, EINVAL, "spawn: %zu descriptors, at most %d", n_fds, SPAWN_FDS_MAX);
 
-	struct start start = { .exe = exe, .argv = argv, .first = SPAWN_FD_FIRST, .fds = fds, .n_fds = n_fds };
+	struct start start = {
+		.exe = exe, .argv = argv, .first = SPAWN_FD_FIRST, .fds = fds, .n_fds = n_fds, .flags = flags
+	};
 	return run_start(&start, ret_pid, ret_pidfd, err);
+}
+
+int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
+	struct error *err)
+{
+	return spawn_with(0, exe, argv, fds, n_fds, ret_pid, ret_pidfd, err);
+}
+
+int spawn_init(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
+	struct error *err)
+{
+	return spawn_with(CLONE_NEWPID, exe, argv, fds, n_fds, ret_pid, ret_pidfd, err);
 }
 
 int spawn_stdio(

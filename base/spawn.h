@@ -23,6 +23,10 @@
 int spawn(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
 	struct error *err);
 
+/* The same, as process 1 of a PID namespace of its own, with which all ends that it starts: pid_namespaces(7). */
+int spawn_init(int exe, const char *const argv[], const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd,
+	struct error *err);
+
 /*
  * The same with stdio[] as its descriptors 0, 1 and 2 (-1: /dev/null), and no other: for programs that are not ours.
  */

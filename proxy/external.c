@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,25 +45,6 @@ static int choose_port(uint16_t port, uint16_t *ret, struct error *err)
 	return 0;
 }
 
-/* spawn() with CLONE_NEWPID: the next child is process 1 of a new namespace, later ones are of our own again. */
-static int spawn_namespace(
-	const char *const argv[], const int *fds, size_t n_fds, struct handle *handle, struct error *err)
-{
-	_cleanup_close_ int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-	if (own < 0)
-		return error_set(err, errno, "open own PID namespace");
-	if (unshare(CLONE_NEWPID) < 0)
-		return error_set(err, errno, "a PID namespace for the proxy");
-	int r = spawn(KEEPER_FD_PROGRAM, argv, fds, n_fds, &handle->pid, &handle->pidfd, err);
-	if (setns(own, CLONE_NEWPID) < 0) {
-		/* Children would be born into the proxy's namespace, and end with it. */
-		if (r == 0)
-			handle_stop(handle);
-		return error_set(err, errno, "back to the own PID namespace");
-	}
-	return r;
-}
-
 int external_start(struct external *external, const struct image *image, struct error *err)
 {
 	struct handle handle = {
@@ -94,7 +74,7 @@ int external_start(struct external *external, const struct image *image, struct 
 		[INIT_FD_HOME - SPAWN_FD_FIRST] = inherited_fd(KEEPER_FD_HOME),
 		[INIT_FD_LIFE - SPAWN_FD_FIRST] = theirs,
 	};
-	r = spawn_namespace(argv, fds, ARRAY_SIZE(fds), &handle, err);
+	r = spawn_init(KEEPER_FD_PROGRAM, argv, fds, ARRAY_SIZE(fds), &handle.pid, &handle.pidfd, err);
 	if (r < 0)
 		return r;
 

@@ -2,6 +2,7 @@
 """podman of a user who is not root, with runc and with crun, by hooks.d alone: the same walls, made by the user."""
 import json
 import os
+import shutil
 import signal
 
 import harness
@@ -101,6 +102,16 @@ class Rootless:
         for policy, reason in (("anybodys", "mode 0666"), ("nobody", "No such file")):
             self.assertNotEqual(self.podman.run(policy=policy).returncode, 0)
             self.assertIn(reason, self.world.host.syslog()[-1])
+        self.assertClean()
+
+    def test_external_proxy(self):
+        conf = self.world.write("tinyproxy.conf", "Port 8899\nListen 127.0.0.1\nAllow 127.0.0.1\nMaxClients 10\n")
+        command = [shutil.which("tinyproxy") or self.skipTest("no tinyproxy"), "-d", "-c", conf]
+        self.podman.user_policy("external", {"proxy": {"command": command, "port": 8899}, "on_failure": "closed"})
+        with self.podman.start(policy="external") as container:
+            self.assertVariables(container)
+            self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
+            self.assertWalls(container)
         self.assertClean()
 
     def test_without_a_policy(self):
