@@ -44,6 +44,9 @@ class Podman:
         self.conf = world.write("containers.conf", "[containers]\n" + containers)
         self.make_etc()
         if user:
+            # slirp4netns opens it as the user: before the first podman, which keeps its view of mounts.
+            tun = world.path("tun")
+            self.on_host("sh", "-c", f"mknod -m 666 {tun} c 10 200 && mount --bind {tun} /dev/net/tun")
             self.hook(["--keeper", KEEPER])
         else:
             self.options += ["--root", world.path("storage"), "--runroot", os.path.join(world.volatile, "runroot"),

@@ -11,7 +11,7 @@ import subprocess
 import harness
 from harness import PORT, PROXY, Gone, Talk
 from caller import CallerTest, Init, Places
-from podman import IMAGE, SUBIDS, both_runtimes
+from podman import IMAGE, SUBIDS, PodmanTest, both_runtimes
 
 EXEC = ("--env", f"https_proxy=http://{PROXY}:{PORT}")
 MANY = int(os.environ.get("OCI_EGRESS_MANY", "16"))
@@ -228,9 +228,24 @@ class Precreate:
         self.assertClean()
 
 
+class Bridge(PodmanTest):
+    """podman's own network: the container has an eth0 and a default route, behind the gate."""
+
+    runtime = "runc"
+
+    def test_closed(self):
+        with self.podman.start("--cap-add", "NET_RAW", network="bridge") as container:
+            self.assertIn("eth0", container.netns.links())
+            self.assertGuarded(container)
+            other = container.exec()
+            self.assertWalls(other, filtered=False)
+            self.assertTrue(other.ask("fetch allowed.test:443")["ok"])
+        self.assertEqual(self.world.seen()[0], [], "seen on the Internet")
+
+
 globals().update(both_runtimes("Podman", Podman))
 globals().update(both_runtimes("Precreate", Precreate))
-del Podman, Precreate
+del Podman, Precreate, PodmanTest
 
 if __name__ == "__main__":
     harness.main()

@@ -7,7 +7,7 @@ import signal
 
 import harness
 from harness import POLICY, PROGRAM
-from podman import SUBIDS, USER, both_runtimes
+from podman import SUBIDS, USER, PodmanTest, both_runtimes
 
 
 class Rootless:
@@ -121,8 +121,24 @@ class Rootless:
         self.assertClean()
 
 
+class Slirp(PodmanTest):
+    """A user's podman with the network that it has by default: tap0 and a default route, behind the gate."""
+
+    runtime, user = "runc", True
+
+    def test_closed(self):
+        self.podman.user_policy("veth", {**POLICY, "link": "veth"})
+        with self.podman.start("--cap-add", "NET_RAW", network="slirp4netns") as container:
+            self.assertIn("tap0", container.netns.links())
+            self.assertGuarded(container)
+            other = container.exec()
+            self.assertWalls(other, filtered=False)
+            self.assertTrue(other.ask("fetch allowed.test:443")["ok"])
+        self.assertNothingSeen()
+
+
 globals().update(both_runtimes("Rootless", Rootless, user=True))
-del Rootless
+del Rootless, PodmanTest
 
 if __name__ == "__main__":
     harness.main()
