@@ -112,6 +112,7 @@ class Rootless:
             self.assertVariables(container)
             self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
             self.assertWalls(container)
+        self.assertEqual(self.world.seen()[0], [], "seen on the Internet; on the host it is the proxy's loopback")
         self.assertClean()
 
     def test_without_a_policy(self):
