@@ -2,9 +2,16 @@
 #include "oci/profile_compile.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "oci/profile_rules.h"
 #include "oci/seccomp_export.h"
 
@@ -75,7 +82,7 @@ static int add_all(const struct profile *profile, scmp_filter_ctx ctx, const cha
 	return 0;
 }
 
-int profile_compile(
+static int compile(
 	const struct profile *profile, const char *const *only, bool tree, struct sock_fprog *ret, struct error *err)
 {
 	__attribute__((cleanup(cleanup_filter))) scmp_filter_ctx ctx = seccomp_init(profile->default_action);
@@ -91,4 +98,76 @@ int profile_compile(
 	if (r == 0)
 		r = seccomp_export(ctx, ret, err);
 	return r;
+}
+
+/* What the child leaves in a file that both have open, the program behind it. */
+struct outcome {
+	int result;
+	struct error err;
+	unsigned short len;
+};
+
+static void compile_and_leave(const struct profile *profile, const char *const *only, bool tree, int fd)
+{
+	const struct rlimit seconds = { PROFILE_COMPILE_SECONDS, PROFILE_COMPILE_SECONDS };
+	struct sock_fprog program = { 0 };
+	struct outcome outcome = { 0 };
+	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void) setrlimit(RLIMIT_CPU, &seconds); /* fails only where there is less already */
+	outcome.result = compile(profile, only, tree, &program, &outcome.err);
+	outcome.len = program.len;
+	size_t size = program.len * sizeof(*program.filter);
+	if (size > 0 && pwrite(fd, program.filter, size, sizeof(outcome)) != (ssize_t) size)
+		_exit(1);
+	_exit(pwrite(fd, &outcome, sizeof(outcome), 0) != (ssize_t) sizeof(outcome));
+}
+
+/* The child has ended; an engine that ignores SIGCHLD has it reaped already, wait(2). */
+static int await(pid_t pid)
+{
+	int status = 0, r;
+	do
+		r = waitpid(pid, &status, 0);
+	while (r < 0 && errno == EINTR);
+	return status;
+}
+
+static int take_program(int fd, unsigned short len, struct sock_fprog *ret, struct error *err)
+{
+	size_t size = len * sizeof(*ret->filter);
+	struct sock_filter *filter = malloc(size);
+	if (!filter)
+		return error_set(err, ENOMEM, "seccomp filter");
+	if (pread(fd, filter, size, sizeof(struct outcome)) != (ssize_t) size) {
+		free(filter);
+		return error_say(err, EIO, "seccomp filter: short read");
+	}
+	*ret = (struct sock_fprog){ .len = len, .filter = filter };
+	return 0;
+}
+
+int profile_compile(
+	const struct profile *profile, const char *const *only, bool tree, struct sock_fprog *ret, struct error *err)
+{
+	struct outcome outcome;
+	_cleanup_close_ int fd = memfd_create("seccomp", MFD_CLOEXEC);
+	if (fd < 0)
+		return error_set(err, errno, "memfd_create");
+	pid_t pid = fork();
+	if (pid < 0)
+		return error_set(err, errno, "a process for libseccomp");
+	if (pid == 0)
+		compile_and_leave(profile, only, tree, fd);
+	int status = await(pid);
+	if (pread(fd, &outcome, sizeof(outcome), 0) != (ssize_t) sizeof(outcome))
+		return json_complain(profile->json, profile->value, err,
+			"libseccomp came to no end with it: %s %d (it has %d seconds of processor time)",
+			WIFSIGNALED(status) ? "signal" : "status",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), PROFILE_COMPILE_SECONDS);
+	if (outcome.result < 0) {
+		if (err)
+			*err = outcome.err;
+		return outcome.result;
+	}
+	return take_program(fd, outcome.len, ret, err);
 }
