@@ -161,7 +161,7 @@ int profile_compile(
 	int status = await(pid);
 	if (pread(fd, &outcome, sizeof(outcome), 0) != (ssize_t) sizeof(outcome))
 		return json_complain(profile->json, profile->value, err,
-			"libseccomp came to no end with it: %s %d (it has %d seconds of processor time)",
+			"libseccomp came to no end with it: %s %d (%d s of processor time are what it may take)",
 			WIFSIGNALED(status) ? "signal" : "status",
 			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), PROFILE_COMPILE_SECONDS);
 	if (outcome.result < 0) {

@@ -294,7 +294,7 @@ static void test_random(void **ignored)
 {
 	(void) ignored;
 	struct programs p = { .lenient = true };
-	size_t count[3] = { 0 }, n = number_of("PROFILES", 300);
+	size_t count[3] = { 0 }, n = number_of("PROFILES", 100);
 	assert_int_equal(seccomp_filter_get(&p.ours, NULL), 0);
 	for (size_t i = 0, seed = number_of("SEED", 1); i < n; i++) {
 		state = (seed * 1000003 + i) * UINT64_C(0x9e3779b97f4a7c15) | 1;
