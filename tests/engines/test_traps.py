@@ -23,6 +23,8 @@ class Traps(CallerTest):
             self.assertGuards(self.state(first), first)
             for on_failure in ("closed", "open"):
                 self.row_policy(on_failure=on_failure)
+                done = self.world.oci_egress("reload", "--run", self.world.run, "--config", self.world.path("config.json"))
+                self.assertEqual((done.returncode, done.stderr), (0, ""))  # nothing is being compiled any more
                 self.assertRejected(self.state(second), second, f"id is alive: process {first.pid}")
             second.kill()
             self.assertEqual(self.world.status()["c1"]["state"], "guarded")
