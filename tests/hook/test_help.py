@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 PROGRAM, SOURCE = sys.argv.pop(1), sys.argv.pop(1)
@@ -65,7 +66,9 @@ class Completions(unittest.TestCase):
     """As the shells themselves complete, with a program of the name that they know."""
 
     def setUp(self):
-        self.env = {"PATH": os.path.dirname(PROGRAM) + ":" + os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+        home = tempfile.TemporaryDirectory()  # fish makes it where it is not there
+        self.addCleanup(home.cleanup)
+        self.env = {"PATH": os.path.dirname(PROGRAM) + ":" + os.environ["PATH"], "HOME": home.name, "LC_ALL": "C.UTF-8"}
 
     def shell(self, name):
         if not shutil.which(name):

@@ -152,7 +152,7 @@ class External(KeeperTest):
 
     def test_no_such_command(self):
         policy = self.policy_of()
-        policy["proxy"]["command"] = ["/nonexistent/proxy"]
+        policy["proxy"]["command"] = ["/usr/bin/oci-egress-no-such-proxy"]
         self.assertIn("not found", self.failure(policy).text)
 
     def test_no_such_user(self):

@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 
 VARIABLES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
              "NODE_USE_ENV_PROXY", "OCI_EGRESS"]
@@ -160,7 +161,10 @@ def check_hooks(before, after):
 
 
 def run(driver, kind, documents):
-    done = subprocess.run([driver, kind], input="".join(d + "\0" for d in documents).encode(), capture_output=True, timeout=300)
+    """All with one directory of merged profiles, as on a host: a profile is merged, in a process of its own, once."""
+    with tempfile.TemporaryDirectory() as profiles:
+        done = subprocess.run([driver, kind, profiles], input="".join(d + "\0" for d in documents).encode(),
+                              capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
     answers = done.stdout.decode().split("\0")
     assert len(answers) == len(documents) + 1

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prepares each document on stdin, "config" or "process" as the argument says, for prepare.py. Each ends with a NUL. */
+/* Prepares each document on stdin, "config" or "process" as the first argument says, for prepare.py. Each ends with a NUL.
+ * The second is the directory of merged profiles. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +12,7 @@
 #include "oci/config.h"
 #include "oci/prepare.h"
 
-static int prepare_one(const char *text, size_t len, bool config, char **ret, size_t *ret_len, struct error *err)
+static int prepare_one(const char *text, size_t len, bool config, int profiles, char **ret, size_t *ret_len, struct error *err)
 {
 	static const char *const args[] = { "--run", "/a \"quoted\" \\ path", NULL };
 	static const char *const create_args[] = { "--policy", "p", NULL };
@@ -26,14 +28,17 @@ static int prepare_one(const char *text, size_t len, bool config, char **ret, si
 	config_free(read);
 	if (r < 0)
 		return r;
-	return config ? prepare_config(json, &bouquet, &hook, -1, ret, ret_len, err)
+	return config ? prepare_config(json, &bouquet, &hook, profiles, ret, ret_len, err)
 		      : prepare_process(json, &bouquet, ret, ret_len, err);
 }
 
 int main(int argc, char **argv)
 {
-	bool config = argc == 2 && strcmp(argv[1], "config") == 0;
 	struct error err;
+	_cleanup_close_ int profiles = argc == 3 ? open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (profiles < 0)
+		return 1;
+	bool config = strcmp(argv[1], "config") == 0;
 	_cleanup_free_ char *all = NULL;
 	size_t len;
 	if (io_read_all(STDIN_FILENO, 256u << 20, &all, &len, &err) < 0)
@@ -47,7 +52,7 @@ int main(int argc, char **argv)
 		if (!copy)
 			return 1;
 		memcpy(copy, all + at, n);
-		if (prepare_one(copy, n, config, &edited, &edited_len, &err) < 0)
+		if (prepare_one(copy, n, config, profiles, &edited, &edited_len, &err) < 0)
 			(void) printf("!%s", err.msg);
 		else
 			(void) fwrite(edited, 1, edited_len, stdout);
