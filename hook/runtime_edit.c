@@ -37,8 +37,11 @@ static void clear_creation(struct creation *creation)
 static int read_creation(const struct runtime_args *args, struct creation *creation, struct error *err)
 {
 	struct document *document = &creation->document;
-	const char *bundle = args->bundle ? args->bundle : ".";
-	int r = document_open(bundle, args->config ? args->config : "config.json", CONFIG_SIZE_MAX, document, err);
+	const char *bundle = args->bundle ? args->bundle : ".", *config = args->config;
+	/* crun takes a name of the caller's own from where the caller is, but this one from the bundle. */
+	bool own_name = config && strcmp(config, "config.json") != 0;
+	int r = document_open(
+		own_name ? NULL : bundle, own_name ? config : "config.json", CONFIG_SIZE_MAX, document, err);
 	if (r == 0)
 		r = json_parse(document->path, document->text, document->len, false, &creation->json, err);
 	return r < 0 ? r : config_read(creation->json, &creation->config, err);

@@ -5,12 +5,14 @@ they are, by the same process with the same descriptors; what is refused is said
     test_runtime.py OCI_EGRESS"""
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import unittest
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
+HERE = os.path.dirname(os.path.abspath(__file__))
 FAKE = """#!/bin/sh
 { printf '%s\\0' "$@"; } > "$FAKE_OUT/argv"
 { echo $$; readlink /proc/self/fd/0; env; } > "$FAKE_OUT/seen"
@@ -98,6 +100,45 @@ class Runtime(unittest.TestCase):
                 self.assertEqual(self.read("stdin"), b"resources")
                 self.assertEqual((done.stdout, done.stderr), (b"", b""))
 
+    def test_engines(self):
+        """Every command line of tests/corpus/argv.tsv: handed on as it is, and what is to be edited is, and nothing else."""
+        os.makedirs(self.path("run"), 0o700)
+        with open("/proc/self/stat", encoding="latin-1") as file:
+            started = int(file.read().rsplit(")", 1)[1].split()[19])
+        record = {"id": "ID", "policy": "web", "fingerprint": "0" * 16, "key": "0" * 16, "state": "guarded", "pid": os.getpid(), "start_time": started,
+                  "since": 1, "link": "veth", "proxy": "198.18.0.2", "port": 3128, "reason": ""}
+        self.write("run/ID.json", json.dumps(record), 0o600)
+        paths = {"LOG": self.path("log"), "BUNDLE": self.path("bundle"), "CONFIG": "other.json", "PROCESS": self.path("process.json")}
+        with open(os.path.join(HERE, "../corpus/argv.tsv"), encoding="utf-8") as file:
+            rows = [line.rstrip("\n").split("\t") for line in file if not line.startswith("#")]
+        for by, does, line in rows:
+            with self.subTest(line, by=by):
+                self.config()
+                self.write("bundle/other.json", json.dumps(SPEC))
+                self.write("process.json", json.dumps(SPEC["process"]), 0o600)
+                before = self.files()
+                argv = re.sub("|".join(paths), lambda match: paths[match[0]], line).split()
+                done = self.call(*argv, cwd=self.path("bundle"))
+                self.assertEqual((done.stdout, done.stderr), (b"", b""))
+                edited = {name for name, text in self.files().items() if text != before[name]}
+                ran = self.read("argv").decode().split("\0")[:-1]
+                if does == "exec" and "PROCESS" not in line:
+                    added = [word for at, word in enumerate(ran) if word == "--env" or ran[at - 1] == "--env"]
+                    self.assertIn("https_proxy=http://198.18.0.2:3128", added)
+                    at = ran.index(added[0])
+                    self.assertEqual(ran[at:at + len(added)], added)
+                    del ran[at:at + len(added)]
+                    self.assertEqual(argv[at], "ID")
+                self.assertEqual(ran, argv)
+                wanted = {"create": "bundle/other.json" if "CONFIG" in line else "bundle/config.json",
+                          "exec": "process.json" if "PROCESS" in line else None}.get(does)
+                self.assertEqual(edited, {wanted} - {None})
+                if wanted:
+                    self.assertIn("https_proxy=http://198.18.0.2:3128", self.read(wanted).decode())
+
+    def files(self):
+        return {name: self.read(name) for name in ("bundle/config.json", "bundle/other.json", "process.json")}
+
     def test_same_process(self):
         words = [PROGRAM, "runtime", "--config", self.path("config.json"), "--", "state", "ID"]
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, env={"FAKE_OUT": self.dir, "MINE": "kept"})
@@ -144,6 +185,17 @@ class Runtime(unittest.TestCase):
                     self.assertEqual(args[args.index("--policy") + 1], policy)
                 else:
                     self.assertEqual(self.read("bundle/config.json"), before)
+
+    def test_config_of_another_name(self):
+        """crun looks for it where it is called, not in the bundle; "config.json" is in the bundle all the same."""
+        os.makedirs(self.path("here"))
+        for name, edited in (("other.json", "here/other.json"), (self.path("bundle/other.json"), "bundle/other.json"),
+                             ("config.json", "bundle/config.json")):
+            files = ("here/other.json", "bundle/other.json", "here/config.json", "bundle/config.json")
+            for file in files:
+                self.write(file, json.dumps(SPEC))
+            self.call("create", "--config", name, "--bundle", self.path("bundle"), "ID", cwd=self.path("here"))
+            self.assertEqual([file for file in files if b"createRuntime" in self.read(file)], [edited])
 
     def test_no_policy(self):
         for config in ({"annotations": {}}, {"annotations": {"other": "x"}}, {"linux": {}, "annotations": None}):

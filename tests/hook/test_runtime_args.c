@@ -2,12 +2,14 @@
 #include "hook/runtime_args.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "tests/hook/cmocka_all.h"
 
-#define WORDS_MAX 24
+#define WORDS_MAX 40
 
 struct row {
 	const char *line; /* the words, each ended by a space */
@@ -129,7 +131,8 @@ static int split(char *line, char *argv[WORDS_MAX])
 
 static void assert_same(const char *line, const char *what, const char *got, const char *expected)
 {
-	if (!got != !expected || (got && strcmp(got, expected) != 0))
+	bool same = got && expected ? strcmp(got, expected) == 0 : got == expected;
+	if (!same)
 		fail_msg("%s: %s: got %s, expected %s", line, what, got ? got : "none", expected ? expected : "none");
 }
 
@@ -156,6 +159,60 @@ static void test_rows(void **state)
 	}
 }
 
+/* What stands in the corpus for a path, or NULL where the line has none. */
+static const char *placeholder(const char *line, const char *name)
+{
+	return strstr(line, name) ? name : NULL;
+}
+
+/* As engines call, all their commands: tests/corpus/argv.tsv. */
+static void check_call(const char *by, const char *does, const char *text)
+{
+	_cleanup_free_ char *line = strdup(text);
+	char *argv[WORDS_MAX];
+	int argc = split(line, argv);
+	struct runtime_args args;
+	struct error err = { 0 };
+	if (runtime_args_parse(argc, argv, &args, &err) < 0)
+		fail_msg("%s: %s: %s", by, text, err.msg);
+	bool create = strcmp(does, "create") == 0, exec = strcmp(does, "exec") == 0;
+	if (!create && !exec)
+		assert_string_equal(does, "other");
+	if (args.command != (create ? RUNTIME_CREATE : exec ? RUNTIME_EXEC : RUNTIME_OTHER))
+		fail_msg("%s: %s: is no %s", by, text, does);
+	assert_same(text, "log", args.log, strstr(text, "file:LOG") ? "file:LOG" : placeholder(text, "LOG"));
+	assert_same(text, "format", args.log_format, strstr(text, "--log-format") ? "json" : NULL);
+	assert_same(text, "bundle", args.bundle, create ? placeholder(text, "BUNDLE") : NULL);
+	assert_same(text, "config", args.config, create ? placeholder(text, "CONFIG") : NULL);
+	assert_same(text, "process", args.process, exec ? placeholder(text, "PROCESS") : NULL);
+	assert_same(text, "id", args.id ? argv[args.id] : NULL, exec ? "ID" : NULL);
+	assert_same(text, "doubt", args.doubt, NULL);
+}
+
+static void test_engines(void **state)
+{
+	(void) state;
+	const char *path = getenv("ARGV_CORPUS");
+	assert_non_null(path);
+	FILE *file = fopen(path, "re");
+	assert_non_null(file);
+	_cleanup_free_ char *row = NULL;
+	size_t size = 0, n = 0;
+	while (getline(&row, &size, file) > 0) {
+		if (row[0] == '#')
+			continue;
+		char *at = row;
+		const char *by = strsep(&at, "\t"), *does = strsep(&at, "\t"), *line = strsep(&at, "\n");
+		if (!by || !does || !line)
+			fail_msg("%s: three columns are expected", row);
+		else
+			check_call(by, does, line);
+		n++;
+	}
+	(void) fclose(file);
+	assert_true(n > 100);
+}
+
 /* What may be the command, or may be the value of an option that is new: not guessed where a container depends on it.
  */
 static void test_not_guessed(void **state)
@@ -179,6 +236,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_engines),
 		cmocka_unit_test(test_not_guessed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
