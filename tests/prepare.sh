@@ -3,7 +3,7 @@
 # the tests, which make network namespaces.
 
 BUILD_PACKAGES='gcc libc6-dev meson ninja-build pkg-config python3 libnl-route-3-dev libseccomp-dev libyajl-dev libcmocka-dev'
-ENGINE_PACKAGES='runc crun podman containernetworking-plugins catatonit uidmap slirp4netns busybox-static iproute2 procps util-linux nftables tinyproxy-bin squid curl openssl fish zsh docker.io python3-yaml'
+ENGINE_PACKAGES='runc crun podman conmon containernetworking-plugins catatonit uidmap slirp4netns busybox-static iproute2 procps util-linux nftables tinyproxy-bin squid curl openssl fish zsh docker.io python3-yaml'
 # What the tunnels benchmark measures beside the proxy.
 PEER_PACKAGES='haproxy squid tinyproxy-bin privoxy apache2-bin microsocks dante-server nginx-light'
 CLIENT_PACKAGES='apt-utils busybox-static curl git golang-go iproute2 nghttp2-server openssl python3-grpcio python3-httpx python3-requests python3-websocket wget'

@@ -5,8 +5,7 @@ import json
 import os
 import subprocess
 
-import harness
-from harness import DIRECT, Netns, sh
+from harness import DIRECT, HOST, POLICY, Netns, WorldTest, sh
 
 POD, GATEWAY, NEIGHBOUR = "10.88.0.2", "10.88.0.1", "10.88.0.3"
 POD6, GATEWAY6, TARGET6 = "2001:db8:88::2", "2001:db8:88::1", "2001:db8:1::7"
@@ -70,3 +69,45 @@ class Pod:
         self.netns.close()
         self.holder.communicate()
         subprocess.run(self.world.host.enter("ip", "link", "del", DEVICE, mounts=False), capture_output=True)
+
+
+class PodTest(WorldTest):
+    """A world with both families, in which the host's end of the pod's interface is watched: see watch."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        world = cls.world
+        for station, address, gateway, local in ((world.host, "2001:db8:1::1", None, "fe80::11"),
+                                                 (world.internet, TARGET6, "2001:db8:1::1", "fe80::17")):
+            sh(*station.enter("ip", "-6", "addr", "add", local + "/64", "dev", "eth0", "nodad", mounts=False))
+            sh(*station.enter("ip", "-6", "addr", "add", address + "/64", "dev", "eth0", "nodad", mounts=False))
+            if gateway:
+                sh(*station.enter("ip", "-6", "route", "add", "default", "via", gateway, mounts=False))
+        world.internet.listen(addr=TARGET6, port=443, name="direct6")
+        world.policy("pod", POLICY)
+        world.sysctl("net.ipv6.conf.all.forwarding", 1)
+
+    def watch(self, *more):
+        """What the host itself sends to the pod is nobody's way out, nor is what the two say to be neighbours."""
+        neighbours = [{"if": DEVICE, "type": "0x0806", "src": POD, "dst": GATEWAY}, {"if": DEVICE, "type": "0x0806", "src": POD, "dst": NEIGHBOUR}]
+        discovery = [{"if": DEVICE, "proto": 58, "src": "fe80::2", "dst": "ff02::2"}]  # a router is asked for, by the kernel
+        reports = [{"if": "eth0", "type": "0x86dd", "proto": 58}, {"if": "eth0", "dst": "ff02::16"}]  # of the other link
+        self.world.host.sniff(expected=self.world.expected + [{"if": DEVICE, "out": True}] + neighbours + discovery + reports + list(more))
+        self.world.seen()
+        self.world.host.connections()
+        self.world.internet.connections()
+
+    def assertNothingLeaves(self, what=""):
+        internet, host = self.world.seen()
+        self.assertEqual(host, [], f"seen on the pod's interface {what}")
+        others = [c for c in self.world.internet.connections() if (c["name"], c["from"][0]) != ("allowed", HOST)]
+        self.assertEqual(others, [], f"connections that the proxy did not make {what}")
+        self.assertEqual(self.world.host.connections(), [], f"connections to the host {what}")
+
+    def assertShut(self, talk, attempts, what):
+        """At once, not by time-out."""
+        for attempt in attempts:
+            result = talk.ask(attempt)
+            self.assertFalse(result["ok"], f"{what}: {attempt}: {result}")
+            self.assertLess(result["ms"], 200, f"{what}: {attempt}: {result}")

@@ -9,45 +9,26 @@ import socket
 import subprocess
 
 import harness
-from harness import ALLOWED, DIRECT, HOST, NET_CAPS, POLICY, Bundle, Gone, Runtime, WorldTest, each_runtime, sh
-from pod import DEVICE, GATEWAY, NEIGHBOUR, POD, POD6, TARGET6, Pod
+from harness import ALLOWED, DIRECT, NET_CAPS, POLICY, Bundle, Gone, Runtime, each_runtime
+from pod import DEVICE, GATEWAY, NEIGHBOUR, POD, POD6, TARGET6, Pod, PodTest
 
 METADATA = "169.254.169.254"
 TABLES = {"inet oci_egress", "netdev oci_egress", "arp oci_egress"}
 TCP, UDP = 6, 17
 
 
-class Gate(WorldTest):
+class Gate(PodTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         world = cls.world
-        for station, address, gateway, local in ((world.host, "2001:db8:1::1", None, "fe80::11"),
-                                                 (world.internet, TARGET6, "2001:db8:1::1", "fe80::17")):
-            sh(*station.enter("ip", "-6", "addr", "add", local + "/64", "dev", "eth0", "nodad", mounts=False))
-            sh(*station.enter("ip", "-6", "addr", "add", address + "/64", "dev", "eth0", "nodad", mounts=False))
-            if gateway:
-                sh(*station.enter("ip", "-6", "route", "add", "default", "via", gateway, mounts=False))
-        world.internet.listen(addr=TARGET6, port=443, name="direct6")
-        world.policy("pod", POLICY)
         world.policy("deny", {**POLICY, "inbound": "deny"})
         world.policy("always", {**POLICY, "gate": "always"})
-        world.sysctl("net.ipv6.conf.all.forwarding", 1)
 
     def setUp(self):
         self.pod = Pod(self.world)
         self.addCleanup(self.pod.close)
         self.watch()
-
-    def watch(self, *more):
-        """What the host itself sends to the pod is nobody's way out, nor is what the two say to be neighbours."""
-        neighbours = [{"if": DEVICE, "type": "0x0806", "src": POD, "dst": GATEWAY}, {"if": DEVICE, "type": "0x0806", "src": POD, "dst": NEIGHBOUR}]
-        discovery = [{"if": DEVICE, "proto": 58, "src": "fe80::2", "dst": "ff02::2"}]  # a router is asked for, by the kernel
-        reports = [{"if": "eth0", "type": "0x86dd", "proto": 58}, {"if": "eth0", "dst": "ff02::16"}]  # of the other link
-        self.world.host.sniff(expected=self.world.expected + [{"if": DEVICE, "out": True}] + neighbours + discovery + reports + list(more))
-        self.world.seen()
-        self.world.host.connections()
-        self.world.internet.connections()
 
     def start(self, runtime, policy="pod", **kw):
         container = runtime.start(Bundle(self.world, policy=policy, netns=self.pod.path, **kw))
@@ -58,24 +39,10 @@ class Gate(WorldTest):
     def tables(self):
         return {line.removeprefix("table ") for line in self.pod.inside("nft", "list", "tables").splitlines()}
 
-    def assertNothingLeaves(self, what=""):
-        internet, host = self.world.seen()
-        self.assertEqual(host, [], f"seen on the pod's interface {what}")
-        others = [c for c in self.world.internet.connections() if (c["name"], c["from"][0]) != ("allowed", HOST)]
-        self.assertEqual(others, [], f"connections that the proxy did not make {what}")
-        self.assertEqual(self.world.host.connections(), [], f"connections to the host {what}")
-
     def ways_out(self, *without):
         tried = self.pod.ways_out(*without)
         self.assertGreaterEqual(len(tried), 70)
         return tried
-
-    def assertShut(self, talk, attempts, what):
-        """At once, not by time-out."""
-        for attempt in attempts:
-            result = talk.ask(attempt)
-            self.assertFalse(result["ok"], f"{what}: {attempt}: {result}")
-            self.assertLess(result["ms"], 200, f"{what}: {attempt}: {result}")
 
     def test_without_a_gate(self):
         """The ways lead out where nothing holds them: else the other tests would say nothing."""
