@@ -15,7 +15,7 @@
 #include "proxy/channel.h"
 #include "proxy/scoreboard.h"
 
-#define ACCEPTS_PER_TURN 64
+#define ACCEPTS_PER_TURN 4 /* more wait in the queue of the kernel, where they are in nobody's way */
 #define RETRY_MS 200       /* after EMFILE and its like */
 #define SAY_AGAIN_MS 10000 /* a client that hovers at the limit does not fill the log */
 #define RATE_RESUMES 50    /* per second, where the limit is connections per second */

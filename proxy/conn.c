@@ -40,6 +40,9 @@
 #include "proxy/reading.h"
 #include "proxy/scoreboard.h"
 
+/* Then what has happened meanwhile comes first: each may take as long as it takes to move a megabyte either way. */
+#define READY_PER_TURN 4
+
 void conns_init(struct conns *conns)
 {
 	TAILQ_INIT(&conns->open);
@@ -255,10 +258,8 @@ void conns_run_timers(struct conns *conns)
 
 void conns_run_ready(struct conns *conns)
 {
-	/* those that use up this turn too queue up behind the last one */
-	struct conn *last = TAILQ_LAST(&conns->ready, conn_list);
-	for (struct conn *conn = NULL; last && conn != last;) {
-		conn = TAILQ_FIRST(&conns->ready);
+	struct conn *conn;
+	for (int i = 0; i < READY_PER_TURN && (conn = TAILQ_FIRST(&conns->ready)); i++) {
 		conn_leave_ready(conn);
 		conn_run(conn);
 	}

@@ -59,7 +59,7 @@ struct conns {
 
 	uint32_t n;
 	struct conn_list open;
-	struct conn_list ready; /* with more to do in the next turn */
+	struct conn_list ready; /* with much to do, when the events of a turn have been seen to */
 	struct conn_list done;  /* to be freed when no event of this turn can name them any more */
 };
 
@@ -71,7 +71,7 @@ bool conn_start(struct conns *conns, int fd);
 /* What epoll_wait(2) has reported of a source of a conn. */
 void conn_event(struct source *source, uint32_t events);
 
-/* Deadlines that have passed, and conns that had used up their turn. */
+/* Deadlines that have passed; and some of the conns that are ready, of which the rest has its turn in the next. */
 void conns_run_timers(struct conns *conns);
 void conns_run_ready(struct conns *conns);
 

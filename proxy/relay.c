@@ -310,6 +310,11 @@ static bool flow_run(struct relay *relay, enum relay_end from, struct pipes *pip
 	return true;
 }
 
+bool relay_is_bulk(const struct relay *relay)
+{
+	return relay->flows[RELAY_CLIENT].bulk || relay->flows[RELAY_ORIGIN].bulk;
+}
+
 enum relay_status relay_run(struct relay *relay, struct pipes *pipes, struct relay_leave *leave)
 {
 	bool up = flow_run(relay, RELAY_CLIENT, pipes, leave);

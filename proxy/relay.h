@@ -69,6 +69,9 @@ bool relay_say(struct relay *relay, enum relay_end to, const char *bytes, size_t
 /* Notes what epoll_wait(2) has reported of an end; relay_run() then makes use of it. */
 void relay_note(struct relay *relay, enum relay_end end, uint32_t events);
 
+/* Is either direction so busy that a turn of its own takes long? */
+bool relay_is_bulk(const struct relay *relay);
+
 /* Moves what can be moved, up to a turn's worth, and as leave permits: NULL is all. */
 enum relay_status relay_run(struct relay *relay, struct pipes *pipes, struct relay_leave *leave);
 

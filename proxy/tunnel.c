@@ -101,7 +101,11 @@ void tunnel_event(struct conn *conn, enum relay_end end, uint32_t events)
 	if (end == RELAY_CLIENT && conn->relay.flows[RELAY_CLIENT].shut && (events & ~(uint32_t) EPOLLOUT) &&
 		!check_name(conn))
 		return;
-	tunnel_run(conn);
+	/* bulk queues up: many tunnels full of it would keep a few bytes of another waiting for a turn of each */
+	if (relay_is_bulk(&conn->relay))
+		conn_enter_ready(conn);
+	else
+		tunnel_run(conn);
 }
 
 /* Where it begins with an exchange, what that has passed on is a part of it. */

@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "oci/policy.h"
+#include "proxy/accepting.h"
 #include "proxy/access_log.h"
 #include "proxy/conn_parts.h"
 #include "proxy/dial.h"
@@ -377,6 +378,85 @@ static void test_what_an_upgrade_has_passed_on(void **state)
 	close(origin);
 }
 
+/* What epoll_wait(2) has, and no more: bulk is not among what it does. */
+static void run_events(void)
+{
+	struct epoll_event events[8];
+	int n = epoll_wait(conns.epoll, events, ARRAY_SIZE(events), TURN_MS);
+	for (int i = 0; i < n; i++)
+		conn_event(events[i].data.ptr, events[i].events);
+}
+
+/* A tunnel that is full of bulk waits until the events of a turn have been seen to; one that is not is one of them. */
+static void test_bulk_waits_for_its_turn(void **state)
+{
+	(void) state;
+	static char bulk[64 << 10];
+	char byte;
+	int client = start_client();
+	const struct conn *conn = TAILQ_FIRST(&conns.open);
+	say(client, "CONNECT " HERE ":8080 HTTP/1.1\r\nHost: " HERE ":8080\r\n\r\nup");
+	int origin = accept_origin();
+	hear(origin, "up");
+	hear(client, HTTP_TUNNEL_ANSWER);
+	say(client, "x");
+	run_events();
+	assert_int_equal(recv(origin, &byte, 1, MSG_DONTWAIT), 1);
+
+	memset(bulk, 'r', sizeof(bulk));
+	assert_int_equal(send(client, bulk, sizeof(bulk), MSG_NOSIGNAL), sizeof(bulk));
+	hear_filling(origin, sizeof(bulk));
+	assert_true(relay_is_bulk(&conn->relay));
+	conns_run_ready(&conns);
+	assert_false(conn->is_ready);
+	say(client, "y");
+	run_events();
+	assert_true(conn->is_ready);
+	assert_int_equal(recv(origin, &byte, 1, MSG_DONTWAIT), -1);
+	conns_run_ready(&conns);
+	assert_int_equal(recv(origin, &byte, 1, MSG_DONTWAIT), 1);
+	assert_int_equal(byte, 'y');
+	end(client);
+	close(origin);
+}
+
+static int open_door(struct accepting *accepting)
+{
+	struct address here;
+	struct sockaddr_storage sa;
+	struct error err;
+	int door = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_true(address_parse4(HERE, strlen(HERE), &here));
+	assert_int_equal(bind(door, (const struct sockaddr *) &sa, address_to_sockaddr(&here, PORT + 1, &sa)), 0);
+	assert_int_equal(listen(door, 64), 0);
+	assert_int_equal(accepting_start(accepting, door, &err), 0);
+	return door;
+}
+
+/* However many come at once: those who are in have not to wait until all of them are. */
+static void test_few_are_accepted_in_a_turn(void **state)
+{
+	(void) state;
+	struct accepting accepting = { .conns = &conns, .max = 64, .channel = -1 };
+	int clients[20], door = open_door(&accepting);
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	conns.image = image;
+	assert_int_equal(getsockname(door, (struct sockaddr *) &sa, &len), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(clients[i], (const struct sockaddr *) &sa, len), 0);
+	}
+	for (uint32_t before = 0; conns.n < ARRAY_SIZE(clients); before = conns.n) {
+		accepting_event(&accepting, EPOLLIN);
+		assert_in_range(conns.n - before, 1, 4);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		close(clients[i]);
+	conns_end_all(&conns, REASON_SHUTDOWN);
+	accepting_stop(&accepting);
+}
+
 int main(void)
 {
 	if (unshare(CLONE_NEWNET) < 0)
@@ -395,6 +475,8 @@ int main(void)
 		cmocka_unit_test(test_the_end_behind_the_beginning_of_a_hello),
 		cmocka_unit_test(test_the_end_behind_a_pipeline),
 		cmocka_unit_test(test_what_an_upgrade_has_passed_on),
+		cmocka_unit_test(test_bulk_waits_for_its_turn),
+		cmocka_unit_test(test_few_are_accepted_in_a_turn),
 	};
 	return cmocka_run_group_tests(tests, open_world, close_world);
 }
