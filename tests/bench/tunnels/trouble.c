@@ -3,7 +3,7 @@
  * Trouble for others, until it is killed. Says "ready" when it has begun.
  *
  * kind       n connections that
- * upload     send without end: to an origin that somebody stops
+ * upload     send without end; says "stalled" when somebody has stopped the origin and every queue on the way is full
  * unread     ask for bytes without end and read none
  * drip       send one byte a second, of a request where the proxy reads one
  * half-open  send half a request and no more
@@ -21,27 +21,43 @@
 
 #define HALF_A_REQUEST "CONNECT 198.18.77."
 #define PERIOD_NS 1000000000u
+#define STALL_MS 100
 
 static struct epoll_event events[EVENTS_MAX];
 
+static void say(const char *word)
+{
+	puts(word);
+	fflush(stdout);
+}
+
 static void ready(void)
 {
-	puts("ready");
-	fflush(stdout);
+	say("ready");
 }
 
 static void upload(const struct options *options)
 {
 	struct tunnel *tunnels = tunnels_open(options->n, options->services + SERVICE_SINK);
+	uint64_t since = now_ns();
+	unsigned sent = 0;
 	for (unsigned i = 0; i < options->n; i++)
 		tunnel_watch(&tunnels[i], EPOLLOUT);
 	ready();
-	for (;;) {
-		int n = epoll_wait(door_epoll, events, EVENTS_MAX, -1);
+	for (bool stalled = false;;) {
+		int n = epoll_wait(door_epoll, events, EVENTS_MAX, STALL_MS);
 		for (int i = 0; i < n; i++) {
 			const struct tunnel *tunnel = events[i].data.ptr;
-			(void) send(tunnel->fd, block, sizeof(block), MSG_NOSIGNAL);
+			sent += send(tunnel->fd, block, sizeof(block), MSG_NOSIGNAL) > 0;
 		}
+		if (stalled || now_ns() - since < STALL_MS * 1000000ull)
+			continue;
+		/* receive queues still grow now and then */
+		stalled = sent < options->n;
+		if (stalled)
+			say("stalled");
+		since = now_ns();
+		sent = 0;
 	}
 }
 

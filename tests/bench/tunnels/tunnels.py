@@ -11,7 +11,8 @@ tests   bulk       bytes down and up at 1, 8 and 64 tunnels
         exchanges  64 bytes there and back on 1 and 64 open tunnels
         idle       memory per idle tunnel at 1000 and 9500, and a new tunnel's latency beside them
         requests   plain HTTP with keep-alive, 1 and 64 clients
-        trouble    what others see of stopped origins, stalled readers, dripping senders, 9000 half-open connections, a flood"""
+        trouble    what others see of 64 uploads, of an origin that has stopped under them, stalled readers, dripping senders, 9000
+                   half-open connections, a flood"""
 import argparse
 import contextlib
 import ctypes
@@ -34,7 +35,7 @@ KEEPER = os.path.join(BUILD, "proxy", "oci-egress-keeper")
 START_S, LOAD_S = 15, 120
 SYSCTLS = {"ipv4/ip_local_port_range": "10000 65500", "ipv4/tcp_tw_reuse": "1", "core/somaxconn": "16384",
            "ipv4/tcp_max_syn_backlog": "16384", "ipv4/tcp_congestion_control": "reno"}
-TROUBLES = {"stopped": ("upload", 64), "unread": ("unread", 64), "drip": ("drip", 1000), "half-open": ("half-open", 9000),
+TROUBLES = {"bulk": ("upload", 64), "stopped": ("upload", 64), "unread": ("unread", 64), "drip": ("drip", 1000), "half-open": ("half-open", 9000),
             "flood": ("flood", 2048)}
 
 
@@ -234,6 +235,8 @@ class Bench:
                         raise Failed(f"{peer.name}: {name}: no trouble to be made")
                     if name == "stopped":
                         self.place.origins[1].send_signal(signal.SIGSTOP)
+                        if maker.stdout.readline() != "stalled\n":
+                            raise Failed(f"{peer.name}: {name}: does not stall")
                     self.measure(round_, peer, pid, f"trouble-{name}", "others", "-n", 16, "--rate", 400, "--seconds", seconds)
                 finally:
                     self.place.origins[1].send_signal(signal.SIGCONT)
