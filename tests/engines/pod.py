@@ -19,17 +19,20 @@ class Pod:
         self.holder = subprocess.Popen(["unshare", "-n", "sh", "-c", "echo ready; exec cat"], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE)
         self.holder.stdout.readline()
-        self.path = f"/proc/{self.holder.pid}/ns/net"
-        self.netns = Netns(self.holder.pid)
+        self.take(self.holder.pid)
         world.sysctl("net.ipv4.ip_forward", 1)
         world.sysctl("net.ipv6.conf.all.forwarding", 1)
         if attach:
             self.attach()
 
+    def take(self, pid):
+        """The namespace of this process."""
+        self.pid, self.path, self.netns = pid, f"/proc/{pid}/ns/net", Netns(pid)
+
     def attach(self, name="eth0"):
         """The interface, as an engine moves it in: no packet leaves it by itself."""
         host, pod = self.on_host, self.inside
-        host("ip", "link", "add", DEVICE, "type", "veth", "peer", "name", name, "netns", str(self.holder.pid))
+        host("ip", "link", "add", DEVICE, "type", "veth", "peer", "name", name, "netns", str(self.pid))
         for ip, device, four, six in ((host, DEVICE, GATEWAY, GATEWAY6), (pod, name, POD, POD6)):
             ip("ip", "link", "set", device, "addrgenmode", "none")
             ip("ip", "addr", "add", four + "/24", "dev", device)

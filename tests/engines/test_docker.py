@@ -17,7 +17,7 @@ class Daemon:
     """dockerd, and the containerd that it brings, on the host of a world. Its runtimes: one as it is installed, and one
     that fixes the policy."""
 
-    def __init__(self, world):
+    def __init__(self, world, runtime="runc"):
         for program in ("dockerd", "docker", "containerd", "ctr", "runc"):
             if not shutil.which(program):
                 raise unittest.SkipTest(f"no {program}")
@@ -25,7 +25,7 @@ class Daemon:
         self.directory, self.exec_root = world.path("docker"), os.path.join(world.volatile, "docker")
         os.mkdir(self.directory)
         self.sock = os.path.join(self.directory, "docker.sock")
-        self.wrapper = wrapper(world, "runc")
+        self.runtime, self.wrapper = runtime, wrapper(world, runtime)
         self.process = self.start()
         archive = world.path("image.tar")
         harness.sh("tar", "-C", world.rootfs, "-cf", archive, ".")
@@ -36,7 +36,7 @@ class Daemon:
         world.before = world.inventory()
 
     def start(self):
-        fixed, nowhere = (wrapper(self.world, "runc", "--policy", policy) for policy in ("veth", "nowhere"))
+        fixed, nowhere = (wrapper(self.world, self.runtime, "--policy", policy) for policy in ("veth", "nowhere"))
         with open(os.path.join(self.directory, "log"), "ab") as log:
             process = subprocess.Popen(self.world.host.enter(
                 "dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false", "-s", "vfs", "--data-root",

@@ -12,7 +12,7 @@ from harness import KEEPER, PROGRAM, Runtime
 def wrapper(world, runtime, *options):
     """A program that stands for oci-egress-runtime, with this world's places. Its path."""
     real = os.path.realpath(shutil.which(runtime))
-    config = world.write(f"{runtime}.json", json.dumps({"runtime": real}))
+    config = world.write(f"{os.path.basename(runtime)}.json", json.dumps({"runtime": real}))
     words = [PROGRAM, "runtime", "--policies", world.policies, "--run", world.run, "--log", world.log, "--config", config,
              "--state", world.state, "--keeper", KEEPER, *options]
     name = f"wrapper-{next(harness.number)}"
