@@ -109,6 +109,11 @@ def wait_ended(pids, timeout=5.0):
     return left
 
 
+def parent(pid):
+    with open(f"/proc/{pid}/stat", encoding="latin-1") as file:
+        return int(file.read().rsplit(")", 1)[1].split()[1])
+
+
 class Watch:
     """Says (by being readable) that something has happened to files: inotify(7)."""
 

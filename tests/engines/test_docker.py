@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real docker and containerd with oci-egress-runtime as their runtime: what runs and what is exec'd is covered, and what
-has no policy is left alone."""
+"""Real docker and containerd with oci-egress-runtime as their runtime: what runs and what is exec'd is covered, what has
+no policy is left alone, and nothing is left whatever dies."""
+import concurrent.futures
 import os
+import random
 import shutil
+import signal
 import subprocess
 import unittest
 
@@ -11,6 +14,7 @@ from test_wrapper import SECRET, Covered
 from wrapped import wrapper
 
 IMAGE = "probe"
+MANY = int(os.environ.get("OCI_EGRESS_MANY", "8"))
 
 
 class Daemon:
@@ -41,7 +45,7 @@ class Daemon:
             process = subprocess.Popen(self.world.host.enter(
                 "dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false", "-s", "vfs", "--data-root",
                 self.directory + "/data", "--exec-root", self.exec_root, "-H", "unix://" + self.sock, "--pidfile",
-                self.directory + "/pid", "--add-runtime", "oci-egress=" + self.wrapper, "--add-runtime", "fixed=" + fixed,
+                self.directory + "/pid", "--live-restore", "--add-runtime", "oci-egress=" + self.wrapper, "--add-runtime", "fixed=" + fixed,
                 "--add-runtime", "nowhere=" + nowhere),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         with harness.Watch(self.directory) as watch:
@@ -57,8 +61,8 @@ class Daemon:
     def command(self, *argv):
         return self.world.host.enter("docker", "-H", "unix://" + self.sock, *argv)
 
-    def docker(self, *argv):
-        done = subprocess.run(self.command(*argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    def docker(self, *argv, timeout=120):
+        done = subprocess.run(self.command(*argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         if done.returncode:
             raise AssertionError(f"docker {argv}: {done.stderr}")
         return done.stdout.strip()
@@ -66,7 +70,30 @@ class Daemon:
     def ctr(self, *argv):
         return self.world.host.enter("ctr", "--address", self.exec_root + "/containerd/containerd.sock", *argv)
 
+    def restart(self, signum):
+        """Ended by a signal, and started again. Containers run on (--live-restore); what is there anew is docker's own."""
+        before = self.world.inventory()
+        self.process.send_signal(signum)
+        self.process.wait(60)
+        containerd = [pid for pid, text in self.world.processes().items() if text.split()[2:3] == ["containerd"]]
+        if harness.wait_ended(containerd, 30):
+            raise AssertionError("containerd does not end with dockerd")
+        # What it leaves when it is killed. A containerd that nobody has reaped yet would be taken for one that runs.
+        for path in (self.sock, self.directory + "/pid", self.exec_root + "/containerd/containerd.pid"):
+            if os.path.exists(path):
+                os.unlink(path)
+        self.process = self.start()
+        self.docker("ps")
+        self.world.before |= {item for item in self.world.inventory() - before
+                              if item.startswith("unix: ") or item.split()[3:4] in (["dockerd"], ["containerd"])}
+
+    def remove_all(self):
+        names = self.docker("ps", "--all", "--quiet").split()
+        if names:
+            self.docker("rm", "--force", *names, timeout=600)
+
     def close(self):
+        self.remove_all()
         self.process.terminate()
         self.process.wait(60)
 
@@ -143,6 +170,71 @@ class Docker(Covered):
                            "http://127.0.0.1:3128")
         subprocess.run(self.daemon.ctr("task", "kill", "--signal", "SIGKILL", name), check=True, capture_output=True)
         self.assertClean()
+
+    # -- many
+
+    def test_many_and_whatever_dies(self):
+        """Inits, shims, keepers, workers and clients are killed at random, and dockerd twice: who runs is guarded, before
+        and after, and in the end all is gone."""
+        chance = random.Random(2)
+        fates = [(f"m{i}", chance.choice(("lives", "init", "shim", "keeper", "worker", "client", "removed")), chance.random())
+                 for i in range(MANY)]
+        for part, signum in ((fates[:MANY // 2], signal.SIGTERM), (fates[MANY // 2:], signal.SIGKILL)):
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                list(pool.map(lambda fate: self.live_and_die(*fate), part))
+            wanted = sum(fate == "lives" for _, fate, _ in part)
+            self.assertAllGuarded(wanted)
+            self.daemon.restart(signum)
+            self.assertAllGuarded(wanted)
+        self.daemon.remove_all()
+        self.world.status()
+        self.assertNothingSeen()
+        self.assertClean(30)
+
+    def live_and_die(self, name, fate, chance):
+        run = subprocess.Popen(self.daemon.command("run", "-d", "--network", "none", "--name", name, "--runtime", "fixed", IMAGE,
+                                                   "/bin/sleep", "1000"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        try:
+            run.wait(chance * 1.5 if fate == "client" else 120)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            run.wait()
+            return
+        if fate == "removed":
+            self.daemon.docker("rm", "--force", name)
+        elif fate != "lives":
+            os.kill(self.victim(name, fate), signal.SIGKILL)
+
+    def victim(self, name, fate):
+        container, init = self.daemon.docker("inspect", "--format", "{{.Id}} {{.State.Pid}}", name).split()
+        if fate == "init":
+            return int(init)
+        if fate == "shim":
+            return harness.parent(int(init))
+        worker = self.world.status()[container]["worker_pid"]
+        return worker if fate == "worker" else harness.parent(worker)
+
+    def assertAllGuarded(self, at_least):
+        """But for those that docker has not yet seen to be dead."""
+        rows, guarded = self.world.status(), 0
+        for name in self.daemon.docker("ps", "--quiet").split():
+            container, pid = self.daemon.docker("inspect", "--format", "{{.Id}} {{.State.Pid}}", name).split()
+            try:
+                netns = harness.Netns(int(pid))
+                with open(f"/proc/{pid}/status", encoding="latin-1") as file:
+                    status = dict(row.rstrip("\n").split(":\t", 1) for row in file)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            links = set(netns.links())
+            netns.close()
+            if status["State"][0] == "Z":
+                continue
+            self.assertEqual((status["Seccomp"], status["TracerPid"]), ("2", "0"), container)
+            self.assertLessEqual(links, {"lo", "oe0"}, container)
+            self.assertIn(rows[container]["state"], ("guarded", "closed"))
+            guarded += 1
+        self.assertGreaterEqual(guarded, at_least)
 
 
 if __name__ == "__main__":

@@ -118,9 +118,9 @@ class Podman:
         self.assertClean()
 
     def test_many_and_whatever_dies(self):
-        """Inits, keepers, conmons and podman itself are killed at random: who runs is guarded, and in the end all is gone."""
+        """Inits, keepers, workers, conmons and podman itself are killed at random: who runs is guarded, and in the end all is gone."""
         chance = random.Random(1)
-        fates = [(f"m{i}", chance.choice(("lives", "init", "keeper", "conmon", "podman", "removed")), chance.random())
+        fates = [(f"m{i}", chance.choice(("lives", "init", "keeper", "worker", "conmon", "podman", "removed")), chance.random())
                  for i in range(MANY)]
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda fate: self.live_and_die(*fate), fates))
@@ -156,11 +156,10 @@ class Podman:
         elif fate in ("init", "conmon"):
             field = "Pid" if fate == "init" else "ConmonPid"
             os.kill(int(self.podman.call("inspect", "--format", "{{.State.%s}}" % field, name)), signal.SIGKILL)
-        elif fate == "keeper":
+        elif fate in ("keeper", "worker"):
             container = self.podman.call("inspect", "--format", "{{.Id}}", name).strip()
             worker = self.world.status()[container]["worker_pid"]
-            with open(f"/proc/{worker}/stat", encoding="latin-1") as file:
-                os.kill(int(file.read().rsplit(")", 1)[1].split()[1]), signal.SIGKILL)
+            os.kill(worker if fate == "worker" else harness.parent(worker), signal.SIGKILL)
 
     def test_what_has_no_policy(self):
         """The hook is called for every container ("always"), and for an image's build; it leaves them as they are."""
