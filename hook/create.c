@@ -275,6 +275,7 @@ static int arm_and_commit(struct create *c, struct error *err)
 	c->record.link = c->link.kind;
 	c->record.proxy = c->link.proxy;
 	c->record.port = c->link.port;
+	c->record.gated = c->gating.wanted;
 	r = record_write(c->place.run, &c->record, err);
 	if (r == 0)
 		r = launch_commit(&c->launch, err);

@@ -132,6 +132,7 @@ static const struct json_key keys[] = {
 		FIELD(port),
 		.max = UINT16_MAX,
 		.required = true },
+	{ .name = "gate", .kind = JSON_BOOL, .read = json_read_bool, FIELD(gated) },
 	{ .name = "log", TEXT(log) },
 	{ .name = "namespace", TEXT(names.namespace) },
 	{ .name = "pod", TEXT(names.pod) },
@@ -156,8 +157,8 @@ static int record_format(const struct record *record, char *buf, size_t size, si
 	text_add(&text, "\"key\":\"%s\",\"state\":\"%s\",", record->key, record_state_name(record->state));
 	text_add(&text, "\"pid\":%d,\"start_time\":%" PRIu64 ",\"since\":%" PRId64 ",", (int) record->pid,
 		record->start_time, record->since);
-	text_add(&text, "\"link\":\"%s\",\"proxy\":\"%s\",\"port\":%u,", record_link_name(record->link), proxy,
-		(unsigned) record->port);
+	text_add(&text, "\"link\":\"%s\",\"proxy\":\"%s\",\"port\":%u,\"gate\":%s,", record_link_name(record->link),
+		proxy, (unsigned) record->port, record->gated ? "true" : "false");
 	text_add(&text, "\"log\":\"%s\",\"namespace\":\"%s\",\"pod\":\"%s\",\"name\":\"%s\",\"reason\":", record->log,
 		record->names.namespace, record->names.pod, record->names.container);
 	text_add_json(&text, record->reason, strlen(record->reason));

@@ -34,6 +34,7 @@ struct record {
 	uint64_t start_time;
 	int64_t since; /* seconds since the epoch */
 	enum link_kind link;
+	bool gated; /* its network namespace was given a gate when it came in, or had one */
 	struct in_addr proxy; /* s_addr 0: no link yet */
 	uint16_t port;
 	char log[STATE_ID_MAX + 1]; /* whose name the log has: of who was first in the namespace; empty: its own */

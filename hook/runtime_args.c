@@ -13,6 +13,7 @@ struct option {
 	const char *name;
 	char letter;
 	bool takes_value;
+	bool is_capability;
 	size_t field; /* of struct runtime_args: a const char *; 0: none of ours */
 };
 
@@ -68,7 +69,7 @@ static const struct option exec_options[] = {
 	{ "pid-file", 0, VALUE },
 	{ "process-label", 0, VALUE },
 	{ "apparmor", 0, VALUE },
-	{ "cap", 'c', VALUE },
+	{ "cap", 'c', VALUE, .is_capability = true },
 	{ "preserve-fds", 0, VALUE },
 	{ "cgroup", 0, VALUE },
 	{ "tty", 't', .takes_value = false },
@@ -161,6 +162,12 @@ struct reader {
 	struct runtime_args *args;
 };
 
+/* However it is spelt, and among how many. */
+static bool is_admin(const char *capabilities)
+{
+	return strcasestr(capabilities, "net_admin") || strcasestr(capabilities, "sys_admin");
+}
+
 /* Puts the option's value into its field: the one that it has with it, or the next word. */
 static void take_value(struct reader *reader, const struct option *option, const char *with_it)
 {
@@ -169,6 +176,8 @@ static void take_value(struct reader *reader, const struct option *option, const
 		value = reader->argv[reader->at++];
 	if (option->field)
 		memcpy((char *) reader->args + option->field, &value, sizeof(value));
+	if (option->is_capability && value && is_admin(value))
+		reader->args->admin_capability = value;
 }
 
 /* Reads one option. False: we do not know it, and it has no value with it. */

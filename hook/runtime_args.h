@@ -22,6 +22,8 @@ struct runtime_args {
 	const char *bundle;  /* of RUNTIME_CREATE */
 	const char *config;  /* of RUNTIME_CREATE: crun's name for a config.json of another name */
 	const char *process; /* of RUNTIME_EXEC */
+	/* Of RUNTIME_EXEC: the value of a --cap that is enough to undo any rule in a network namespace. */
+	const char *admin_capability;
 	int id;              /* of RUNTIME_EXEC: which of argv is the container's id; 0: none */
 	/*
 	 * Of RUNTIME_EXEC: an option that we do not know stands before the id, so that the id may be that option's

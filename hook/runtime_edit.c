@@ -2,6 +2,7 @@
 #include "hook/runtime_edit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "hook/document.h"
 #include "hook/record.h"
 #include "hook/rundir.h"
+#include "netns/authority.h"
 #include "oci/config.h"
 #include "oci/prepare.h"
 
@@ -238,7 +240,45 @@ static void known_bouquet(const struct settings *settings, const struct record *
 	plan_clear(&plan);
 }
 
-static int edit_process(const char *path, const struct bouquet *bouquet, struct error *err)
+static int find_gated(const struct record *record, void *arg)
+{
+	const struct record *ours = arg;
+	return record->gated && strcmp(record->key, ours->key) == 0 && record_alive(record);
+}
+
+/*
+ * Does a capability of its own let a process that joins open a gate in the container's network namespace? Where none of
+ * those in it was given a gate, there is none.
+ */
+static int check_authority(
+	const struct settings *settings, struct record *record, const char *capability, struct error *err)
+{
+	if (!capability)
+		return 0;
+	char path[sizeof("/proc//ns/net") + 3 * sizeof(record->pid)];
+	(void) snprintf(path, sizeof(path), "/proc/%d/ns/net", (int) record->pid);
+	_cleanup_close_ int run = -1, netns = open(path, O_RDONLY | O_CLOEXEC);
+	enum authority authority = AUTHORITY_ALL;
+	if (netns < 0)
+		return error_set(err, errno, "%s", path);
+	int r = rundir_open(settings->run, &run, err);
+	if (r == 0)
+		r = record_each(run, find_gated, record, err);
+	if (r <= 0)
+		return r;
+	r = authority_over(netns, record->pid, &authority, err);
+	if (r == 0 && !record_alive(record))
+		return error_say(err, ESRCH, "container %s has ended", record->id);
+	if (r == 0 && authority != AUTHORITY_NONE)
+		return error_say(err, EPERM,
+			"%s over the network namespace of container %s, which has a gate, could open that; exec "
+			"without it",
+			capability, record->id);
+	return r;
+}
+
+static int edit_process(const struct settings *settings, const char *path, struct record *record,
+	const struct bouquet *bouquet, struct error *err)
 {
 	struct document document = DOCUMENT_EMPTY;
 	_cleanup_json_ struct json *json = NULL;
@@ -251,6 +291,11 @@ static int edit_process(const char *path, const struct bouquet *bouquet, struct 
 	}
 	if (r == 0)
 		r = json_parse(document.path, document.text, document.len, false, &json, err);
+	const char *capability = NULL;
+	if (r == 0)
+		r = config_read_process(json, &capability, err);
+	if (r == 0)
+		r = check_authority(settings, record, capability, err);
 	if (r == 0)
 		r = prepare_process(json, bouquet, &text, &len, err);
 	if (r == 0)
@@ -275,10 +320,13 @@ int runtime_edit_exec(const struct settings *settings, const struct runtime_args
 		return error_say(err, EAGAIN, "container %s is only being started: a process would join it unguarded",
 			record.id);
 
+	r = check_authority(settings, &record, args->admin_capability, err);
+	if (r < 0)
+		return r;
 	struct bouquet bouquet;
 	known_bouquet(settings, &record, &bouquet);
 	if (args->process)
-		return edit_process(args->process, &bouquet, err);
+		return edit_process(settings, args->process, &record, &bouquet, err);
 	*ret_bouquet = bouquet;
 	return 0;
 }

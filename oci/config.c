@@ -206,6 +206,18 @@ static int read_process(const struct json *json, const struct json_key *key, con
 	return json_read_object(json, value, keys, JSON_UNKNOWN_PASSES, into, err);
 }
 
+int config_read_process(const struct json *json, const char **ret_admin_capability, struct error *err)
+{
+	static const struct json_key keys[] = {
+		{ .name = "capabilities", .kind = JSON_OBJECT, .read = read_capabilities, .null_is_absent = true },
+		{ .name = NULL },
+	};
+	struct config config = { 0 };
+	int r = json_read_object(json, json_root(json), keys, JSON_UNKNOWN_PASSES, &config, err);
+	*ret_admin_capability = config.admin_capability;
+	return r;
+}
+
 static bool begins(const char *string, const char *with)
 {
 	return strncmp(string, with, strlen(with)) == 0;

@@ -35,6 +35,12 @@ void config_free(struct config *config);
 int config_read(const struct json *json, struct config **ret, struct error *err);
 
 /*
+ * The same of a process alone, as an exec's file has it: one of its capabilities, of any set, that is enough to undo
+ * any rule in a network namespace; NULL: none.
+ */
+int config_read_process(const struct json *json, const char **ret_admin_capability, struct error *err);
+
+/*
  * Is this annotation one that crun acts on in a way that voids the filter: run.oci.seccomp_bpf_data, run.oci.seccomp.*,
  * run.oci.handler, run.oci.hooks.*? crun(1), "ANNOTATIONS".
  */

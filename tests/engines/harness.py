@@ -647,6 +647,8 @@ class Container(Talk):
         self.talks = []
         self.netns = None
         pid_file = os.path.join(bundle.dir, "pid")
+        with contextlib.suppress(FileNotFoundError):  # of the container that the bundle had before
+            os.unlink(pid_file)
         super().__init__(runtime.command("run", "--pid-file", pid_file, "--bundle", bundle.dir, bundle.id),
                          os.path.join(bundle.dir, "stderr"))
         self.world.containers.append(self)

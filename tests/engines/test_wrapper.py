@@ -2,12 +2,15 @@
 """oci-egress-runtime before real runtimes: what runs and what is exec'd gets the variables and the filter, and what has
 no policy is left alone."""
 import collections
+import contextlib
 import functools
 import json
 import os
+import subprocess
 
 import harness
 from harness import RUNTIMES, Bundle, WorldTest
+from pod import Pod, PodTest
 from wrapped import Wrapped
 
 VARIABLES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
@@ -191,6 +194,32 @@ class Wrapper(Covered):
         done = runtime.run(bundle_of(self.world, policy="open"))
         self.assertNotEqual(done.returncode, 0)
         self.assertClean()
+
+
+class Gated(PodTest):
+    """A process that joins a namespace with a gate: with what could open that it does not."""
+
+    @each_wrapped
+    def test_exec_with_what_opens_a_gate(self, runtime):
+        with contextlib.closing(Pod(self.world)) as pod, runtime.start(bundle_of(self.world, policy="pod", netns=pod.path)) as container:
+            def execute(*options, **process):
+                if process:
+                    path = self.world.write("process.json", json.dumps({**PROCESS, "args": ["/probe", "status"], **process}), 0o600)
+                    options += ("--process", path)
+                words = runtime.command("exec", *options, container.id, *([] if process else ["/probe", "status"]))
+                return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+            for name in ("CAP_NET_ADMIN", "CAP_SYS_ADMIN"):
+                for options, process in (([], {"capabilities": {"bounding": ["CAP_CHOWN", name]}}),
+                                         ([], {"capabilities": {"ambient": [name]}}), (["--cap", name], {})):
+                    done = execute(*options, **process)
+                    self.assertEqual(done.returncode, 1, done)
+                    self.assertIn(f"{name} over the network namespace of container {container.id}, which has a gate",
+                                  self.world.host.syslog()[-1])
+            self.assertEqual(execute(capabilities={"bounding": ["CAP_NET_RAW"]}).returncode, 0)
+            self.assertEqual(execute("--cap", "CAP_NET_RAW").returncode, 0)
+        with runtime.start(bundle_of(self.world)) as container:
+            self.assertEqual(execute("--cap", "CAP_NET_ADMIN").returncode, 0, "a namespace that is ours alone has no gate")
 
 
 if __name__ == "__main__":

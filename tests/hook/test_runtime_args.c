@@ -14,7 +14,7 @@
 struct row {
 	const char *line; /* the words, each ended by a space */
 	enum runtime_command command;
-	const char *log, *format, *bundle, *config, *process, *id, *doubt;
+	const char *log, *format, *bundle, *config, *process, *id, *doubt, *admin;
 };
 
 /* What engines call (docker 20.10, containerd, BuildKit, conmon for podman and CRI-O), and what runtimes take. */
@@ -102,6 +102,11 @@ static const struct row rows[] = {
 	{ .line = "create ID", .command = RUNTIME_CREATE },
 	{ .line = "create --bundle", .command = RUNTIME_CREATE },
 	{ .line = "exec -t -e A=b -u 0 --cwd / -c CAP_X ID sh -p /x", .command = RUNTIME_EXEC, .id = "ID" },
+	{ .line = "exec -c CAP_NET_ADMIN -c CAP_X ID sh",
+		.command = RUNTIME_EXEC,
+		.id = "ID",
+		.admin = "CAP_NET_ADMIN" },
+	{ .line = "exec --cap=x,sys_admin ID sh", .command = RUNTIME_EXEC, .id = "ID", .admin = "x,sys_admin" },
 	{ .line = "exec -tp /f ID", .command = RUNTIME_EXEC, .process = "/f", .id = "ID" },
 	{ .line = "exec -p=/f ID --process /g", .command = RUNTIME_EXEC, .process = "/f", .id = "ID" },
 	{ .line = "exec -- -ID sh", .command = RUNTIME_EXEC, .id = "-ID" },
@@ -156,6 +161,7 @@ static void test_rows(void **state)
 		assert_same(row->line, "process", args.process, row->process);
 		assert_same(row->line, "id", args.id ? argv[args.id] : NULL, row->id);
 		assert_same(row->line, "doubt", args.doubt, row->doubt);
+		assert_same(row->line, "admin", args.admin_capability, row->admin);
 	}
 }
 
