@@ -87,31 +87,41 @@ class Workload(Talk):
     """A container that conmon watches. Made by create; its program runs from start on, and is talked to by attaching."""
 
     def __init__(self, crio, bundle, name, stdin_once):
-        self.crio, self.bundle, self.world, self.id = crio, bundle, crio.world, bundle.id
+        self.crio, self.bundle, self.world, self.id, self.name = crio, bundle, crio.world, bundle.id, name
         self.talks, self.buffer, self.sock, self.netns = [], b"", None, None
         self.stderr = os.path.join(bundle.dir, "runtime-stderr")
         self.exit_file = os.path.join(crio.exits, self.id)
-        answer = self.conmon(name, ["-i"] if stdin_once else ["--leave-stdin-open", "-i"])
+        answer = self.create(["-i"] if stdin_once else ["--leave-stdin-open", "-i"])
         if answer["pid"] < 0:
             crio.call("delete", "--force", self.id)
             raise Gone(answer.get("message", ""))
         self.pid = answer["pid"]
         self.world.containers.append(self)
 
-    def conmon(self, name, stdin):
-        """Runs conmon until it has let go. What it says of the container: its pid, or -1 and a message."""
+    def create(self, stdin):
+        """conmon until it has let go. What it says of the container: its pid, or -1 and a message."""
         directory = self.bundle.dir
+        return self.conmon("-b", directory, "--exit-dir", self.crio.exits, "-l", os.path.join(directory, "log"),
+                           "-P", os.path.join(directory, "conmon-pidfile"), "-p", os.path.join(directory, "pidfile"),
+                           "--persist-dir", directory, "--syslog", "-u", self.id, *stdin)
+
+    def exec_sync(self, *args):
+        """As a probe of the kubelet's: conmon waits for its end. Its status and what it has said."""
+        path = self.process_file(args)
+        answer = self.conmon("-e", "--sync", "-p", path + "-pid", "-l", path + "-log", "--exec-process-spec", path)
+        with open(path + "-log", encoding="utf-8") as log:
+            return answer["exit_code"], [line.split(" ", 3)[3].rstrip("\n") for line in log]
+
+    def conmon(self, *options):
         sync, theirs = os.pipe()
         wait, go = os.pipe()
-        argv = ["conmon", "-b", directory, "-c", self.id, "--exit-dir", self.crio.exits, "-l", os.path.join(directory, "log"),
-                "--log-level", "info", "-n", f"k8s_{name}_web-0_shop_8f3e9c1a_0", "-P", os.path.join(directory, "conmon-pidfile"),
-                "-p", os.path.join(directory, "pidfile"), "--persist-dir", directory, "-r", self.crio.runtime]
+        argv = ["conmon", "-c", self.id, "-n", f"k8s_{self.name}_web-0_shop_8f3e9c1a_0", "-r", self.crio.runtime, "--log-level", "info",
+                "--socket-dir-path", self.crio.sockets, *options]
         for argument in self.crio.arguments:
             argv += ["--runtime-arg", argument]
-        argv += ["--socket-dir-path", self.crio.sockets, "--syslog", "-u", self.id, *stdin]
         environment = {"PATH": os.environ["PATH"], "_OCI_SYNCPIPE": str(theirs), "_OCI_STARTPIPE": str(wait)}
         with open(self.stderr, "wb") as stderr:
-            process = subprocess.Popen(self.world.host.enter(*argv), cwd=directory, env=environment, pass_fds=(theirs, wait),
+            process = subprocess.Popen(self.world.host.enter(*argv), cwd=self.bundle.dir, env=environment, pass_fds=(theirs, wait),
                                        stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
         os.close(theirs)
         os.close(wait)
@@ -146,14 +156,18 @@ class Workload(Talk):
         return json.loads(line)
 
     def exec(self):
-        """Another probe in it, as kubectl exec: its process is a file, its environment the one that CRI-O has on record."""
-        process = {**self.bundle.config["process"], "args": ["/probe"]}
-        path = os.path.join(self.bundle.dir, f"exec-process-{len(self.talks)}")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(process, file)
+        """Another probe in it, as kubectl exec: CRI-O calls the runtime itself, and waits."""
+        path = self.process_file(["/probe"])
         talk = Talk(self.world.host.enter(self.crio.runtime, *self.crio.arguments, "exec", "--process", path, self.id), path + "-stderr")
         self.talks.append(talk)
         return talk
+
+    def process_file(self, args):
+        """The environment is the one that CRI-O has on record."""
+        path = os.path.join(self.bundle.dir, f"exec-process-{next(harness.number)}")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({**self.bundle.config["process"], "args": list(args)}, file)
+        return path
 
     def finish(self):
         """Its program ends by itself: who had its stdin (once) has gone. Its status, as conmon has it."""

@@ -115,6 +115,8 @@ class Pods:
                 self.assertGuarded(container)
                 exec_ = container.exec()
                 self.assertShut(exec_, ATTEMPTS, "kubectl exec")
+                self.assertEqual(container.exec_sync("/bin/sh", "-c", "echo alive"), (0, ["alive"]))
+                self.assertEqual(container.exec_sync("/bin/nc", "-w", "3", DIRECT, "443")[0], 1)
             self.assertEqual(len(self.keepers()), 1)
             self.assertEqual(sorted(self.pod.netns.links()), ["eth0", "lo", "oe0"])
             rows = self.world.status()
@@ -159,6 +161,23 @@ class Pods:
             self.assertIn(complaint, str(refusal.exception))
         self.assertWorks(first)
         first.delete()
+
+    def test_two_policies_at_once(self):
+        """Whichever is first; the other is refused."""
+        def start(policy):
+            try:
+                return self.crio.start(self.pod, "app-" + policy, policy=policy)
+            except Gone:
+                return None
+        for _ in range(3):
+            started = [c for c in self.together(lambda: start("pod"), lambda: start("wider")) if c]
+            self.assertEqual(len(started), 1)
+            mine = started[0].bundle.config["annotations"]["oci-egress.policy"]
+            other = {"pod": "wider", "wider": "pod"}[mine]
+            self.assertTold(f"another policy, {mine}, than this one, {other}")
+            self.assertEqual(started[0].ask("fetch other.test:443")["status"], 200 if mine == "wider" else 403)
+            started[0].delete()
+            self.assertClean()
 
     def test_a_start_that_fails(self):
         with self.restless_after_a_guard():
