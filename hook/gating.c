@@ -22,25 +22,47 @@ static int check_authority(const struct plan *plan, const struct foreign *foreig
 			"container's: "
 			"whoever has the right uid in there could open any gate; give both the same user namespace",
 			with);
-	if (authority == AUTHORITY_CAPABILITIES && plan->admin_capability)
+	if (authority != AUTHORITY_CAPABILITIES || !plan->admin_capability)
+		return 0;
+	if (foreign->n > 0)
 		return error_say(err, EPERM,
 			"%s over a network namespace with %s could open any gate; drop it (process.capabilities), or "
-			"give "
-			"the container a network namespace with nothing in it (podman and docker: --network none)",
+			"give the container a network namespace with nothing in it (podman and docker: --network none)",
 			plan->admin_capability, with);
-	return 0;
+	return error_say(err, EPERM,
+		"%s over a network namespace that may get interfaces later could open any gate; drop it "
+		"(process.capabilities), or, where nothing adds any (--network none), set \"gate\": \"never\" in "
+		"policy %s",
+		plan->admin_capability, plan->policy);
+}
+
+/* Its administrator's word that nothing is added is believed; what is there already is seen. */
+static int check_empty(const struct plan *plan, const struct foreign *foreign, struct error *err)
+{
+	if (foreign->n == 0)
+		return 0;
+	return error_say(err, EPERM,
+		"the container's network namespace has %s, and policy %s has \"gate\": \"never\": nothing would close "
+		"it; "
+		"take that out of the policy, or give the container a network namespace with nothing in it",
+		foreign->names[0], plan->policy);
+}
+
+static bool is_wanted(const struct plan *plan, const struct foreign *foreign)
+{
+	if (plan->image->gate == IMAGE_GATE_AUTO)
+		return foreign->n > 0 || plan->may_gain_interfaces;
+	return plan->image->gate == IMAGE_GATE_ALWAYS;
 }
 
 int gating_check(const struct plan *plan, bool shared, struct gating *ret, struct error *err)
 {
-	bool always = plan->image->gate == IMAGE_GATE_ALWAYS;
 	int r = shared ? link_check_shared(plan->netns, &ret->foreign, err)
 		       : link_check(plan->netns, &ret->foreign, err);
 	if (r < 0)
 		return r;
-	ret->wanted = always || ret->foreign.n > 0 || plan->may_gain_interfaces;
-	if (always || ret->foreign.n > 0)
-		r = check_authority(plan, &ret->foreign, err);
+	ret->wanted = is_wanted(plan, &ret->foreign);
+	r = ret->wanted ? check_authority(plan, &ret->foreign, err) : check_empty(plan, &ret->foreign, err);
 	return r < 0 ? error_close(err) : 0;
 }
 
@@ -57,7 +79,6 @@ int gating_raise(const struct plan *plan, struct gating *gating, struct error *e
 	}
 	const struct gate_config config = {
 		.foreign = &gating->foreign,
-		.may_come = plan->may_gain_interfaces,
 		.direct = direct,
 		.n_direct = table->count,
 		.inbound = plan->image->inbound == IMAGE_INBOUND_ALLOW,

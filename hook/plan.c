@@ -132,10 +132,41 @@ static int check_status(const struct state *state, struct error *err)
 	return 0;
 }
 
-/* Docker, from 28 on, moves a container's interfaces in when it has been created. Its bundles lie in containerd's. */
-static bool is_dockers(const char *bundle)
+/*
+ * Engines that move interfaces in when a container has been created, by where they keep their bundles: Docker from 28
+ * on, and its builds; containerd, whose clients wire a task that is there (ctr --cni).
+ */
+static bool is_wired_late(const char *bundle)
 {
-	return strstr(bundle, "/moby/") != NULL;
+	static const char *const places[] = { "/moby/", "/io.containerd.", "/containerd/", "/buildkit/" };
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (strstr(bundle, places[i]))
+			return true;
+	return false;
+}
+
+static bool is_of_a_pod(const struct state *state)
+{
+	for (size_t i = 0; i < state->n_annotations; i++)
+		if (strncmp(state->annotations[i].key, "io.kubernetes.", strlen("io.kubernetes.")) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * What has no path is made by the runtime, with nothing in it; who would wire it must know of it first. podman does,
+ * after all hooks, where the container has a user namespace, which is to own the network's; else it makes the namespace
+ * beforehand.
+ */
+static int find_if_it_may_gain(struct plan *plan, const struct config *config, struct error *err)
+{
+	char bundle[PATH_MAX];
+	int r = bundle_find(plan->state->bundle, bundle, err);
+	if (r < 0)
+		return r;
+	plan->may_gain_interfaces = config->has_network_path || config->has_user_namespace || is_wired_late(bundle) ||
+				    is_of_a_pod(plan->state);
+	return 0;
 }
 
 static int make(const struct settings *settings, const char *policy, const char *state_text, size_t len,
@@ -167,8 +198,8 @@ static int make(const struct settings *settings, const char *policy, const char 
 		return r;
 	plan->has_seccomp_profile = (*config)->has_seccomp;
 	plan->admin_capability = (*config)->admin_capability;
-	plan->may_gain_interfaces = (*config)->has_network_path || is_dockers(plan->state->bundle);
-	return open_process(plan, err);
+	r = find_if_it_may_gain(plan, *config, err);
+	return r < 0 ? r : open_process(plan, err);
 }
 
 int plan_make(const struct settings *settings, const char *policy, const char *state_text, size_t len, struct plan *ret,

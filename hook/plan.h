@@ -24,8 +24,8 @@ struct plan {
 	char stamp[STAMP_SIZE]; /* of the policy file that it was made from */
 	bool has_seccomp_profile;
 	const char *admin_capability; /* of the container's (oci/config.h), or NULL */
-	bool may_gain_interfaces;     /* somebody else has made the network namespace, or adds to it after all hooks */
-	pid_t pid; /* of init */
+	bool may_gain_interfaces;     /* somebody else may add to the network namespace after all hooks */
+	pid_t pid;                    /* of init */
 	int pidfd;
 	uint64_t start_time;
 	int netns; /* the container's network namespace */

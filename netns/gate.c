@@ -272,10 +272,10 @@ static int create_or_replace(struct raising *raising, const struct foreign *fore
 	return load(&text, raising, foreign, err);
 }
 
-/* Interfaces that may come, by the names that engines give them. */
+/* Interfaces that may come, by the names that engines give them, tap0 being slirp4netns's. */
 static void expect(const struct foreign *foreign, struct foreign *ret)
 {
-	static const char *const names[] = { "eth0", "eth1", "eth2", "eth3" };
+	static const char *const names[] = { "eth0", "eth1", "eth2", "eth3", "tap0" };
 	*ret = *foreign;
 	for (size_t i = 0; i < ARRAY_SIZE(names) && ret->n < FOREIGN_MAX; i++) {
 		bool known = false;
@@ -294,14 +294,10 @@ static int raise_here(void *arg, struct error *err)
 	raising->secret.mark |= 1; /* not 0, which packets have that nobody has marked */
 	raising->secret.priority |= 1;
 
-	if (raising->config->may_come) {
-		struct foreign all;
-		expect(raising->config->foreign, &all);
-		int r = create_or_replace(raising, &all, err);
-		if (r != -ENODEV)
-			return r;
-	}
-	return create_or_replace(raising, raising->config->foreign, err);
+	struct foreign all;
+	expect(raising->config->foreign, &all);
+	int r = create_or_replace(raising, &all, err);
+	return r != -ENODEV ? r : create_or_replace(raising, raising->config->foreign, err);
 }
 
 int gate_raise(int netns, const struct gate_config *config, bool *ret_made, struct error *err)

@@ -21,13 +21,15 @@
 
 struct gate_config {
 	const struct foreign *foreign;
-	bool may_come; /* others, later: their usual names are kept shut where the kernel can (Linux 6.16) */
 	const struct network *direct; /* what is reached past the proxy */
 	size_t n_direct;
 	bool inbound; /* connections that come in are answered */
 };
 
 /*
+ * Interfaces that come later are shut as well: by the rules for IP whatever their names, by those on the interface
+ * where they have the names that engines give them and the kernel can wait for them (Linux 6.16).
+ *
  * Raises the gate in the container's namespace, or replaces, in one step, the one that is there: *ret_made says which.
  * The caller holds the namespace's lock. On failure everything is as it was. Every error is closed (struct error): a
  * namespace with a way out has a gate or no container. Linux 5.16 or later, and nft.

@@ -62,8 +62,11 @@ static int read_namespace(
 	};
 	struct namespace namespace = { .type = NULL };
 	int r = json_read_object(json, value, keys, JSON_UNKNOWN_PASSES, &namespace, err);
-	if (r < 0 || !json_is(namespace.type, "network"))
+	if (r < 0)
 		return r;
+	config->has_user_namespace = config->has_user_namespace || json_is(namespace.type, "user");
+	if (!json_is(namespace.type, "network"))
+		return 0;
 	if (config->has_network_namespace)
 		return json_complain(
 			json, namespace.type, err, "is \"network\" a second time, expected one network namespace");

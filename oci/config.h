@@ -14,6 +14,7 @@ struct json;
 struct config {
 	bool has_network_namespace; /* linux.namespaces lists one, with or without a path */
 	bool has_network_path;      /* and with one: somebody else has made it, and may do more to it */
+	bool has_user_namespace;    /* linux.namespaces lists one, with or without a path */
 	bool has_net_devices;       /* linux.netDevices names some of the host's, which move into the container */
 	bool has_seccomp;           /* linux.seccomp */
 	const char *admin_capability; /* one in process.capabilities, of any set, that is enough to undo any rule in a

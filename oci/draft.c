@@ -140,6 +140,7 @@ static const struct json_choice inbound_choices[] = {
 static const struct json_choice gate_choices[] = {
 	{ "auto", IMAGE_GATE_AUTO },
 	{ "always", IMAGE_GATE_ALWAYS },
+	{ "never", IMAGE_GATE_NEVER },
 	{ NULL, 0 },
 };
 static const struct json_key policy_keys[] = {

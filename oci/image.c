@@ -77,7 +77,7 @@ static image_problem check_header(const struct image *image, size_t len)
 		return "on_reload";
 	if (image->inbound < IMAGE_INBOUND_ALLOW || image->inbound > IMAGE_INBOUND_DENY)
 		return "inbound";
-	if (image->gate < IMAGE_GATE_AUTO || image->gate > IMAGE_GATE_ALWAYS)
+	if (image->gate < IMAGE_GATE_AUTO || image->gate > IMAGE_GATE_NEVER)
 		return "gate";
 	if (image->startup_timeout_ms < IMAGE_STARTUP_MS_MIN || image->startup_timeout_ms > IMAGE_STARTUP_MS_MAX)
 		return "startup_timeout_ms";

@@ -82,6 +82,7 @@ enum image_inbound {
 enum image_gate {
 	IMAGE_GATE_AUTO = 1, /* where there are other interfaces, or may be some later */
 	IMAGE_GATE_ALWAYS,
+	IMAGE_GATE_NEVER, /* one with other interfaces is refused */
 };
 
 /* Offset from the image's start and number of bytes; a NUL follows them that len does not count. */

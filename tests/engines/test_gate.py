@@ -15,6 +15,7 @@ from pod import DEVICE, GATEWAY, NEIGHBOUR, POD, POD6, TARGET6, Pod, PodTest
 METADATA = "169.254.169.254"
 TABLES = {"inet oci_egress", "netdev oci_egress", "arp oci_egress"}
 TCP, UDP = 6, 17
+KEEPS_LATER_SHUT = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 16)
 
 
 class Gate(PodTest):
@@ -23,7 +24,8 @@ class Gate(PodTest):
         super().setUpClass()
         world = cls.world
         world.policy("deny", {**POLICY, "inbound": "deny"})
-        world.policy("always", {**POLICY, "gate": "always"})
+        for gate in ("always", "never"):
+            world.policy(gate, {**POLICY, "gate": gate})
 
     def setUp(self):
         self.pod = Pod(self.world)
@@ -186,11 +188,45 @@ class Gate(PodTest):
             self.assertIn(f"{capability} over a network namespace with eth0", self.world.host.syslog()[-1])
             self.assertEqual(self.tables(), set())
         with self.assertRaises(Gone):
+            self.start(runtime, "never")
+        self.assertIn('namespace has eth0, and policy never has "gate": "never"', self.world.host.syslog()[-1])
+        with self.assertRaises(Gone):
             runtime.start(Bundle(self.world, policy="always", caps=NET_CAPS))
+        empty = Pod(self.world, attach=False)
+        self.addCleanup(empty.close)
+        with self.assertRaises(Gone):
+            runtime.start(Bundle(self.world, policy="pod", netns=empty.path, caps=NET_CAPS))
+        self.assertRegex(self.world.host.syslog()[-1], 'CAP_NET_ADMIN over a network namespace that may get .*"gate": "never" in policy pod')
+        with runtime.start(Bundle(self.world, policy="never", netns=empty.path, caps=NET_CAPS)) as container:
+            self.assertEqual(empty.inside("nft", "list", "tables"), "")
+            self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
         with runtime.start(Bundle(self.world, policy="always")) as container:
             self.assertEqual(container.netns.inside(lambda: subprocess.run(["nft", "list", "tables"], capture_output=True,
                                                                             text=True).stdout).count("oci_egress"), 3)
             self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
+
+    @each_runtime
+    def test_where_one_may_come(self, runtime):
+        """There is a gate where an engine may add an interface when all hooks have run; a runtime by itself adds none."""
+        def user_namespace(config):
+            config["linux"]["namespaces"].append({"type": "user"})
+            for maps in ("uidMappings", "gidMappings"):
+                config["linux"][maps] = [{"containerID": 0, "hostID": 0, "size": 65536}]
+        later = ("moby", "io.containerd.runtime.v2.task/default", "buildkit/executor")
+        cases = [("", {}, False), *((place, {}, True) for place in later), ("", {"edit": user_namespace}, True),
+                 ("", {"annotations": {"io.kubernetes.cri-o.ContainerType": "container"}}, True), ("", {"policy": "always"}, True)]
+        for place, options, wanted in cases:
+            with self.subTest(place, **options):
+                bundle = Bundle(self.world, **{"policy": "pod", **options})
+                moved = self.world.path("placed", place, bundle.id)
+                os.makedirs(os.path.dirname(moved), exist_ok=True)
+                bundle.dir = os.rename(bundle.dir, moved) or moved
+                with runtime.start(bundle) as container:
+                    rules = container.netns.inside(lambda: subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True).stdout)
+                    self.assertEqual(rules.count("oci_egress {"), 3 * wanted)
+                    self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
+                    if KEEPS_LATER_SHUT and wanted:
+                        self.assertRegex(rules, '(?s)device "eth0".*device "tap0"')
 
     @each_runtime
     def test_shared(self, runtime):
@@ -224,7 +260,7 @@ class Gate(PodTest):
         self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
         self.assertShut(container, [f"connect {DIRECT} 443", f"connect {TARGET6} 443"], "later")
         self.assertShut(container.exec(), [f"connect {DIRECT} 443", f"udp {DIRECT} 4444 100", f"raw udp {POD} {DIRECT} 4444"], "later")
-        if tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 16):
+        if KEEPS_LATER_SHUT:
             self.ways_out("a ring past the stack")
         self.assertNothingLeaves("by an interface that came later")
 

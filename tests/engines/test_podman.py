@@ -233,12 +233,13 @@ class Bridge(PodmanTest):
     runtime = "runc"
 
     def test_closed(self):
-        with self.podman.start("--cap-add", "NET_RAW", network="bridge") as container:
-            self.assertIn("eth0", container.netns.links())
-            self.assertGuarded(container)
-            other = container.exec()
-            self.assertWalls(other, filtered=False)
-            self.assertTrue(other.ask("fetch allowed.test:443")["ok"])
+        for option in ("--userns=host", "--userns=auto"):  # eth0 is there before the hooks, and after them
+            with self.subTest(option), self.podman.start("--cap-add", "NET_RAW", option, network="bridge") as container:
+                self.assertIn("eth0", container.netns.links())
+                self.assertGuarded(container)
+                other = container.exec()
+                self.assertWalls(other, filtered=False)
+                self.assertTrue(other.ask("fetch allowed.test:443")["ok"])
         self.assertEqual(self.world.seen()[0], [], "seen on the Internet")
 
 

@@ -111,11 +111,12 @@ static void test_network_path(void **state)
 	(void) state;
 	static const struct {
 		const char *namespaces;
-		bool path;
+		bool path, user;
 	} rows[] = {
-		{ "[{\"type\":\"network\"},{\"type\":\"pid\",\"path\":\"/x\"}]", false },
-		{ "[{\"path\":\"\",\"type\":\"network\"}]", false },
-		{ "[{\"path\":\"/run/netns/x\",\"type\":\"network\"}]", true },
+		{ "[{\"type\":\"network\"},{\"type\":\"pid\",\"path\":\"/x\"}]", false, false },
+		{ "[{\"path\":\"\",\"type\":\"network\"}]", false, false },
+		{ "[{\"path\":\"/run/netns/x\",\"type\":\"network\"}]", true, false },
+		{ "[{\"type\":\"user\"},{\"type\":\"network\"},{\"type\":\"pid\"}]", false, true },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char text[256];
@@ -123,6 +124,7 @@ static void test_network_path(void **state)
 		struct config *config = good(text);
 		assert_true(config->has_network_namespace);
 		assert_int_equal(config->has_network_path, rows[i].path);
+		assert_int_equal(config->has_user_namespace, rows[i].user);
 		config_free(config);
 	}
 }
