@@ -37,6 +37,12 @@ static const struct network metadata[] = {
 	{ { AF_INET6, { 0xfd, 0x20, 0x00, 0xce, [14] = 0x02, 0x54 } }, 128 },
 };
 
+/*
+ * While a gate is replaced, the kernel hangs the new chain in before it takes the old one out, and gives it its policy
+ * only afterwards: till then "drop" is what accepts. Rules change all at once. So each chain ends with one that drops.
+ */
+#define ELSE_DROP "drop\n}\n"
+
 /* The rules, in nft(8)'s language. */
 struct text {
 	size_t len;
@@ -129,8 +135,8 @@ static void add_inbound(struct text *text, bool inbound)
 			  "iiftype loopback accept\n"
 			  "iifname \"" LINK_NAME "\" accept\n"
 			  "ct state established,related ct direction reply accept\n"
-			  "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept\n"
-			  "}\n");
+			  "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } "
+			  "accept\n" ELSE_DROP);
 }
 
 /* The numbers that tell on an interface what has come by postrouting. */
@@ -161,17 +167,11 @@ static void add_inet(
 		  "jump permitted\n"
 		  "ct state invalid drop\n"
 		  "meta l4proto tcp reject with tcp reset\n"
-		  "reject with icmpx admin-prohibited\n"
-		  "}\n"
-		  "chain forward {\n"
-		  "type filter hook forward " LAST "; policy drop;\n"
-		  "}\n"
-		  "chain leaving {\n"
+		  "reject with icmpx admin-prohibited\n" ELSE_DROP "chain forward {\n"
+		  "type filter hook forward " LAST "; policy drop;\n" ELSE_DROP "chain leaving {\n"
 		  "type filter hook postrouting " LAST "; policy drop;\n");
 	add_secret(text, foreign, secret);
-	add(text, "jump permitted\n"
-		  "}\n"
-		  "}\n");
+	add(text, "jump permitted\n" ELSE_DROP "}\n");
 }
 
 /* Both numbers go before anybody can see the packet on the interface: a packet socket reads the mark of what it sees.
@@ -184,8 +184,7 @@ static void add_netdev(struct text *text, const struct foreign *foreign, const s
 			"chain egress%zu {\n"
 			"type filter hook egress device \"%s\" " LAST "; policy drop;\n"
 			"meta mark 0x%08" PRIx32 " meta priority %04" PRIx32 ":%04" PRIx32
-			" meta mark set 0 meta priority set none accept\n"
-			"}\n",
+			" meta mark set 0 meta priority set none accept\n" ELSE_DROP,
 			i, foreign->names[i], secret->mark, secret->priority >> 16, secret->priority & 0xffff);
 	add(text, "}\n");
 }

@@ -34,6 +34,24 @@ static void assert_rules(int netns, const char *table, const char *wanted, bool 
 		fail_msg("%s: %s:\n%s", there ? "lacks" : "has", wanted, text);
 }
 
+/* A policy is not in force yet when a gate that is replaced has gone: a chain that drops says so by its last rule too.
+ */
+static void assert_chains_end_with_drop(int netns, unsigned wanted)
+{
+	static const char policy[] = "policy drop;", last[] = "\n\t\tdrop\n\t}";
+	_cleanup_free_ char *text = fixture_output(netns, "nft list ruleset");
+	unsigned chains = 0;
+	for (const char *chain = strstr(text, policy); chain; chain = strstr(chain + 1, policy)) {
+		const char *end = strstr(chain, "\n\t}");
+		assert_non_null(end);
+		end += strlen("\n\t}");
+		if (strncmp(end - strlen(last), last, strlen(last)) != 0)
+			fail_msg("no drop at the end:\n%s", chain);
+		chains++;
+	}
+	assert_in_range(chains, wanted, 64);
+}
+
 static void test_raise_replace_remove(void **state)
 {
 	const struct fixture *fixture = *state;
@@ -53,8 +71,11 @@ static void test_raise_replace_remove(void **state)
 	assert_rules(fixture->container, "inet", "ip daddr 127.0.0.11 return", true);
 	assert_rules(fixture->container, "netdev", "device \"eth0\"", true);
 
+	assert_chains_end_with_drop(fixture->container, 4);
+
 	config = (struct gate_config){ .foreign = &eth0 };
 	assert_int_equal(gate_raise(fixture->container, &config, &made, &err), 0);
+	assert_chains_end_with_drop(fixture->container, 5);
 	assert_false(made);
 	assert_rules(fixture->container, "inet", "10.1.0.0/16", false);
 	assert_rules(fixture->container, "inet", "ct mark", false);
