@@ -24,17 +24,27 @@
 /* Docker's, which asks the host's for any name. */
 static const struct network name_server = { { AF_INET, { 127, 0, 0, 11 } }, 32 };
 
-/* What a cloud tells its machines. Link-local and private networks have them, but they are no neighbours. */
+/*
+ * Where clouds and clusters have what they tell their machines, and their name servers: link-local or private, but no
+ * neighbours. Of 169.254.0.0/16 whole networks, for new ones come to be there; RFC 3927 keeps the first and the last
+ * of it from hosts.
+ */
 static const struct network metadata[] = {
 	{ { AF_INET, { 100, 100, 100, 200 } }, 32 },
 	{ { AF_INET, { 168, 63, 129, 16 } }, 32 },
-	{ { AF_INET, { 169, 254, 169, 254 } }, 32 },
-	{ { AF_INET, { 169, 254, 170, 2 } }, 32 },
-	{ { AF_INET, { 169, 254, 170, 23 } }, 32 },
+	{ { AF_INET, { 169, 254, 0 } }, 24 },
+	{ { AF_INET, { 169, 254, 20 } }, 24 },
+	{ { AF_INET, { 169, 254, 25 } }, 24 },
+	{ { AF_INET, { 169, 254, 42 } }, 24 },
+	{ { AF_INET, { 169, 254, 169 } }, 24 },
+	{ { AF_INET, { 169, 254, 170 } }, 24 },
+	{ { AF_INET, { 169, 254, 255 } }, 24 },
 	{ { AF_INET, { 192, 0, 0, 192 } }, 32 },
-	{ { AF_INET6, { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x00, 0x23 } }, 128 },
-	{ { AF_INET6, { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, 0x54 } }, 128 },
-	{ { AF_INET6, { 0xfd, 0x20, 0x00, 0xce, [14] = 0x02, 0x54 } }, 128 },
+	{ { AF_INET6, { 0xfd, 0x00, 0x00, 0x42 } }, 32 },
+	{ { AF_INET6, { 0xfd, 0x00, 0x0e, 0xc2 } }, 32 },
+	{ { AF_INET6, { 0xfd, 0x00, 0xa9, 0xfe, 0xa9, 0xfe } }, 48 },
+	{ { AF_INET6, { 0xfd, 0x20, 0x00, 0xce } }, 32 },
+	{ { AF_INET6, { 0xfe, 0x80, [12] = 0xa9, 0xfe } }, 112 },
 };
 
 /*
@@ -71,23 +81,32 @@ static bool lists(const struct gate_config *config, const struct network *networ
 	return false;
 }
 
-static void add_refusal(struct text *text, const struct network *network)
-{
-	char address[ADDRESS_TEXT_MAX];
-	address_format(&network->base, address);
-	add(text, "%s daddr %s return\n", network->base.family == AF_INET ? "ip" : "ip6", address);
-}
-
-static void add_direct(struct text *text, const struct gate_config *config)
+static bool is_metadata(const struct network *network)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(metadata); i++)
-		if (!lists(config, &metadata[i]))
-			add_refusal(text, &metadata[i]);
-	for (size_t i = 0; i < config->n_direct; i++) {
-		char network[NETWORK_TEXT_MAX];
-		network_format(&config->direct[i], network);
-		add(text, "%s daddr %s accept\n", config->direct[i].base.family == AF_INET ? "ip" : "ip6", network);
-	}
+		if (network->prefix >= metadata[i].prefix && network_contains(&metadata[i], &network->base))
+			return true;
+	return false;
+}
+
+static void add_verdict(struct text *text, const struct network *network, const char *verdict)
+{
+	char written[NETWORK_TEXT_MAX];
+	network_format(network, written);
+	add(text, "%s daddr %s %s\n", network->base.family == AF_INET ? "ip" : "ip6", written, verdict);
+}
+
+/* What lies in a network of metadata was listed for its own sake, what is wider was not. */
+static void add_direct(struct text *text, const struct gate_config *config)
+{
+	for (size_t i = 0; i < config->n_direct; i++)
+		if (is_metadata(&config->direct[i]))
+			add_verdict(text, &config->direct[i], "accept");
+	for (size_t i = 0; i < ARRAY_SIZE(metadata); i++)
+		add_verdict(text, &metadata[i], "return");
+	for (size_t i = 0; i < config->n_direct; i++)
+		if (!is_metadata(&config->direct[i]))
+			add_verdict(text, &config->direct[i], "accept");
 }
 
 /*
@@ -100,7 +119,7 @@ static void add_permitted(struct text *text, const struct gate_config *config)
 {
 	add(text, "chain permitted {\n");
 	if (!lists(config, &name_server))
-		add_refusal(text, &name_server);
+		add_verdict(text, &name_server, "return");
 	add(text, "oiftype loopback accept\n"
 		  "oifname \"" LINK_NAME "\" accept\n"
 		  "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } meta skuid >= 0 "

@@ -21,7 +21,7 @@
 
 struct gate_config {
 	const struct foreign *foreign;
-	const struct network *direct; /* what is reached past the proxy */
+	const struct network *direct; /* what is reached past the proxy; metadata, if nothing but that is in it */
 	size_t n_direct;
 	bool inbound; /* connections that come in are answered */
 };

@@ -160,14 +160,25 @@ class Gate(PodTest):
         runtime = Runtime(self.world, "runc")
         self.world.policy("lan", {**POLICY, "direct": ["lan"]})
         self.world.policy("metadata", {**POLICY, "direct": ["169.254.169.254"]})
-        self.pod.on_host("ip", "addr", "add", METADATA + "/32", "dev", DEVICE)
+        metadata = [METADATA, "169.254.169.253", "169.254.0.23", "169.254.42.42"]
+        metadata6 = "fe80::a9fe:a9fe"
+        for address in [*metadata, "169.254.7.7", metadata6, "fe80::7:7"]:
+            self.pod.on_host("ip", "addr", "add", address + ("/64" if ":" in address else "/32"), "dev", DEVICE, *["nodad"] * (":" in address))
         with self.world.containers_of_one_test():
             container = self.start(runtime, "lan")
             self.assertTrue(container.ask(f"connect {GATEWAY} 22")["ok"])
-            self.assertShut(container, [f"connect {DIRECT} 443", f"connect {METADATA} 80"], "not of the lan")
+            self.assertTrue(container.ask("connect 169.254.7.7 80")["ok"])
+            self.assertShut(container, [f"connect {address}" for address in (f"{DIRECT} 443", *(a + " 80" for a in metadata))], "not of the lan")
+            self.assertEqual([self.connects6(address) for address in ("fe80::7:7", metadata6)], [True, False])
         container = self.start(runtime, "metadata")
         self.assertTrue(container.ask(f"connect {METADATA} 80")["ok"])
-        self.assertShut(container, [f"connect {GATEWAY} 22"], "not named")
+        self.assertShut(container, [f"connect {address}" for address in (f"{GATEWAY} 22", *(a + " 80" for a in metadata[1:]))], "not named")
+
+    def connects6(self, address):
+        """To a link-local address, from a program that nothing but the gate holds."""
+        script = ("import socket, sys\ns = socket.socket(socket.AF_INET6)\ns.settimeout(3)\n"
+                  "s.connect((sys.argv[1], 80, 0, socket.if_nametoindex('eth0')))")
+        return self.pod.without_rights("python3", "-c", script, address).returncode == 0
 
     def test_the_secret(self):
         """What tells permitted packets from others is on none that a process in the namespace can see."""

@@ -67,7 +67,10 @@ static void test_raise_replace_remove(void **state)
 	assert_true(made);
 	assert_rules(fixture->container, "inet", "ip daddr 10.1.0.0/16 accept", true);
 	assert_rules(fixture->container, "inet", "ip daddr 169.254.169.254 accept", true);
-	assert_rules(fixture->container, "inet", "ip daddr 169.254.169.254 return", false);
+	assert_rules(fixture->container, "inet",
+		"ip daddr 169.254.169.254 accept\n\t\tip daddr 100.100.100.200 return\n", true);
+	assert_rules(fixture->container, "inet", "ip6 daddr fe80::a9fe:0/112 return\n\t\tip daddr 10.1.0.0/16 accept\n",
+		true);
 	assert_rules(fixture->container, "inet", "ip daddr 127.0.0.11 return", true);
 	assert_rules(fixture->container, "netdev", "device \"eth0\"", true);
 
