@@ -195,9 +195,18 @@ int launch_prove(struct launch *launch, const struct plan *plan, const struct li
 {
 	/* A keeper that was there may be compiling a new version of the policy, and answers when that holds. */
 	int timeout_ms = launch->keeper > 0 ? ANSWER_TIMEOUT_MS : COMPILING_ANSWER_TIMEOUT_MS;
-	int r = control_join(launch->control, plan->state->id, plan->pidfd, plan->image_fd, timeout_ms, err);
+	bool other_gate;
+	int r = control_join(
+		launch->control, plan->state->id, plan->pidfd, plan->image_fd, timeout_ms, &other_gate, err);
 	if (r < 0)
 		return error_wrap(err, "join the keeper");
+	if (other_gate) {
+		(void) error_say(err, EAGAIN,
+			"direct, inbound or gate of policy %s was changed while this container was starting; start it "
+			"again",
+			plan->policy);
+		return error_close(err);
+	}
 
 	/* The keeper gives up by itself after startup_timeout_ms, and says why. */
 	timeout_ms = (int) plan->image->startup_timeout_ms + ANSWER_TIMEOUT_MS;

@@ -135,13 +135,17 @@ int control_listen(int sock, int listener, struct error *err)
 	return control_send(sock, &message, &listener, 1, err);
 }
 
-int control_join(int sock, const char *id, int pidfd, int image, int timeout_ms, struct error *err)
+int control_join(
+	int sock, const char *id, int pidfd, int image, int timeout_ms, bool *ret_other_gate, struct error *err)
 {
 	struct control_message message = { .type = CONTROL_JOIN };
 	int r = control_set_id(&message, id, err);
 	if (r < 0)
 		return r;
-	return control_ask(sock, &message, (const int[]){ pidfd, image }, 2, CONTROL_OK, timeout_ms, err);
+	r = control_ask(sock, &message, (const int[]){ pidfd, image }, 2, CONTROL_OK, timeout_ms, err);
+	if (r == 0)
+		*ret_other_gate = message.value != 0;
+	return r;
 }
 
 int control_probe(int sock, uint16_t source_port, int timeout_ms, struct error *err)
@@ -237,6 +241,12 @@ int control_receive(int sock, struct control_message *ret, int *fds, size_t *ret
 int control_answer(int sock, enum control_type type)
 {
 	struct control_message message = { .type = type };
+	return io_send(sock, &message, sizeof(message), NULL, 0);
+}
+
+int control_answer_join(int sock, bool other_gate)
+{
+	struct control_message message = { .type = CONTROL_OK, .value = other_gate };
 	return io_send(sock, &message, sizeof(message), NULL, 0);
 }
 

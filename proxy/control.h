@@ -89,7 +89,8 @@ struct control_status {
 struct control_message {
 	uint32_t type;
 	int32_t code;    /* of ERROR: -errno */
-	uint32_t value;  /* of PROBE: the source port; of RELOADED: whether the policy is another than before */
+	uint32_t value;  /* of PROBE: the source port; of RELOADED: whether the policy is another than before; of JOIN's
+			    OK: whether it asks for another gate than the image that came with it */
 	uint32_t closed; /* of ERROR: struct error's closed */
 	union {
 		char text[CONTROL_TEXT_SIZE]; /* NUL-terminated: of JOIN and LEAVE the id, of ERROR the message */
@@ -104,7 +105,8 @@ struct control_message {
  */
 int control_connect(int dir, const char *key, int *ret_sock, struct error *err);
 int control_listen(int sock, int listener, struct error *err);
-int control_join(int sock, const char *id, int pidfd, int image, int timeout_ms, struct error *err);
+int control_join(
+	int sock, const char *id, int pidfd, int image, int timeout_ms, bool *ret_other_gate, struct error *err);
 int control_probe(int sock, uint16_t source_port, int timeout_ms, struct error *err);
 int control_wait_ready(int sock, int timeout_ms, struct error *err);
 int control_commit(int sock, int timeout_ms, struct error *err);
@@ -120,6 +122,7 @@ int control_reload(int sock, int timeout_ms, bool *ret_changed, struct error *er
  */
 int control_receive(int sock, struct control_message *ret, int *fds, size_t *ret_n);
 int control_answer(int sock, enum control_type type);
+int control_answer_join(int sock, bool other_gate);
 int control_answer_error(int sock, const struct error *err);
 int control_answer_reloaded(int sock, bool changed);
 int control_answer_status(int sock, const struct control_status *status);

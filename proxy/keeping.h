@@ -39,6 +39,7 @@ struct connection {
 	uint32_t serial; /* from 1, never used twice: who owns a container */
 	bool is_hook;    /* the one that the keeper was born with */
 	bool joined;     /* it has brought a container */
+	uint64_t gate;   /* reloading_gate() of the image that came with that */
 	bool closing;    /* freed by the next sweep */
 	enum probe probe;
 	bool told;

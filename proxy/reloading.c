@@ -67,7 +67,7 @@ static bool same_external(const struct image *a, const struct image *b)
 }
 
 /* FNV-1a: of what root has written twice. */
-static uint64_t digest_gate(const struct image *image)
+uint64_t reloading_gate(const struct image *image)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ image->inbound ^ (uint64_t) image->gate << 32;
 	const struct image_network *direct = image_records(image, image->direct);
@@ -93,7 +93,7 @@ void reloading_init(struct keeper *keeper, const char *stamp, const char *on_fai
 		.due_ms = INT64_MAX,
 		.offered_fd = -1,
 		.link = keeper->image->link,
-		.gate = digest_gate(keeper->image),
+		.gate = reloading_gate(keeper->image),
 		.since = (int64_t) time(NULL),
 	};
 	(void) snprintf(reloading->stamp, sizeof(reloading->stamp), "%s", stamp);
@@ -323,9 +323,15 @@ uint32_t reloading_needs(const struct keeper *keeper)
 		bits |= CONTROL_NEEDS_CONNECTIONS;
 	if (image->limits.log_bytes > keeper->builtin.log_bytes)
 		bits |= CONTROL_NEEDS_LOG_BYTES;
-	if (digest_gate(image) != reloading->gate)
+	if (reloading_gate(image) != reloading->gate)
 		bits |= CONTROL_NEEDS_GATE;
 	return bits;
+}
+
+void reloading_follow_gate(struct keeper *keeper, uint64_t gate)
+{
+	keeper->reloading.gate = gate;
+	keeper->reloading.needs = reloading_needs(keeper);
 }
 
 static void adopt(struct keeper *keeper, uint32_t ended)

@@ -93,6 +93,12 @@ void reloading_stop(struct keeper *keeper);
 void reloading_advance(struct keeper *keeper);
 int64_t reloading_next_ms(const struct keeper *keeper);
 
+/* What a namespace's gate is made from, as a digest. */
+uint64_t reloading_gate(const struct image *image);
+
+/* A hook has made the gate anew, or the first one has made it, from an image with this digest. */
+void reloading_follow_gate(struct keeper *keeper, uint64_t gate);
+
 /* What of the policy that holds only a new container can have: enum control_needs. */
 uint32_t reloading_needs(const struct keeper *keeper);
 

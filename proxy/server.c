@@ -79,23 +79,24 @@ static int take_image(struct keeper *keeper, const struct image *image, size_t l
 	return r;
 }
 
-static int compare_image(struct keeper *keeper, int *fd, struct error *err)
+static int compare_image(struct keeper *keeper, int *fd, uint64_t *ret_gate, struct error *err)
 {
 	const struct image *image;
 	size_t len;
 	int r = imagefile_map(*fd, &image, &len, err);
 	if (r < 0)
 		return r;
+	*ret_gate = reloading_gate(image);
 	r = take_image(keeper, image, len, fd, err);
 	if (*fd >= 0)
 		(void) munmap((void *) (uintptr_t) image, len);
 	return r < 0 ? error_close(err) : 0;
 }
 
-static int join(struct keeper *keeper, const struct connection *connection, const char *id, int *pidfd, int *image,
-	struct error *err)
+static int join(
+	struct keeper *keeper, struct connection *connection, const char *id, int *pidfd, int *image, struct error *err)
 {
-	int r = compare_image(keeper, image, err);
+	int r = compare_image(keeper, image, &connection->gate, err);
 	if (r < 0)
 		return r;
 	r = containers_add(&keeper->containers, id, *pidfd, connection->serial, err);
@@ -111,13 +112,20 @@ static void await_reload(struct keeper *keeper, struct connection *connection, b
 	connection->version = image_fingerprint(keeper->image);
 }
 
+/* A hook whose policy was overtaken on its way must not put the gate of before back. */
+static void answer_joined(const struct keeper *keeper, struct connection *connection)
+{
+	if (control_answer_join(connection->fd, connection->gate != reloading_gate(keeper->image)) < 0)
+		connection->closing = true;
+}
+
 /* The container is to start with what its policy says now: where something has changed, when that holds. */
 static void answer_join(struct keeper *keeper, struct connection *connection)
 {
 	if (reloading_is_due(keeper) || reloading_is_busy(keeper))
 		await_reload(keeper, connection, true);
 	else
-		answer(connection, CONTROL_OK);
+		answer_joined(keeper, connection);
 }
 
 static void on_join(struct keeper *keeper, struct connection *connection, const char *id, int pidfd, int image)
@@ -205,6 +213,7 @@ static void on_commit(struct keeper *keeper, struct connection *connection)
 		answer_error(connection, &err);
 		return;
 	}
+	reloading_follow_gate(keeper, connection->gate);
 	answer(connection, CONTROL_OK);
 	if (!keeper->settled) { /* once in a keeper's life, and now: nobody waits for it */
 		logfile_prune_sometimes(KEEPER_FD_LOG_DIR, LOGFILE_TOTAL_MAX);
@@ -356,7 +365,7 @@ static void answer_reload(struct keeper *keeper, struct connection *connection)
 	const struct error *failure = &keeper->reloading.failure;
 	connection->reload = RELOAD_NONE;
 	if (connection->joins)
-		answer(connection, CONTROL_OK);
+		answer_joined(keeper, connection);
 	else if (failure->code != 0)
 		answer_error(connection, failure);
 	else if (control_answer_reloaded(connection->fd, image_fingerprint(keeper->image) != connection->version) < 0)

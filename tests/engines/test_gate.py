@@ -2,11 +2,15 @@
 """A network namespace with an interface of the engine's, as pods have it: the gate lets out what the policy says, and
 nothing else, whoever tries. What a container sends is watched on the host's end of its interface: not one packet of it
 may be seen there."""
+import concurrent.futures
+import fcntl
+import glob
 import json
 import os
 import signal
 import socket
 import subprocess
+import time
 
 import harness
 from harness import ALLOWED, DIRECT, NET_CAPS, POLICY, Bundle, Gone, Runtime, each_runtime
@@ -275,6 +279,52 @@ class Gate(PodTest):
             self.ways_out("a ring past the stack")
         self.assertNothingLeaves("by an interface that came later")
 
+    def test_another_version_of_the_policy(self):
+        """The gate is that of the container that joined last, and who was overtaken does not put an older one back."""
+        runtime = Runtime(self.world, "runc")
+        open_ = lambda container: container.ask(f"connect {GATEWAY} 22 500")["ok"]
+        needs = lambda: {id_: row["needs_new_container"] for id_, row in self.world.status().items()}
+        changed = ["direct, inbound or gate"]
+        wider = {**POLICY, "direct": ["10.88.0.0/24"]}
+
+        def change(policy):
+            self.world.policy("changing", policy)
+            done = self.world.oci_egress("reload", "--run", self.world.run, "--config", self.world.path("config.json"))
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+        self.world.policy("changing", POLICY)
+        first = self.start(runtime, "changing")
+        self.assertFalse(open_(first))
+        change(wider)
+        self.assertEqual((open_(first), needs()), (False, {first.id: changed}))
+        second = self.start(runtime, "changing")
+        self.assertEqual((open_(first), open_(second)), (True, True))
+        self.assertEqual(needs(), {first.id: [], second.id: []})
+        change(POLICY)
+        self.assertEqual((open_(first), needs()), (True, {first.id: changed, second.id: changed}))
+        third = self.start(runtime, "changing")
+        self.assertEqual([open_(each) for each in (first, second, third)], [False] * 3)
+
+        change(wider)
+        fourth = self.start(runtime, "changing")
+        self.assertTrue(open_(fourth))
+        locks = glob.glob(os.path.join(self.world.run, "*.lock"))
+        with open(max(locks, key=os.path.getmtime), "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                late = pool.submit(self.start, runtime, "changing")
+                deadline = time.monotonic() + 10
+                while not waits_for(lock):  # which no event tells
+                    self.assertLess(time.monotonic(), deadline)
+                    os.sched_yield()
+                change(POLICY)
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                with self.assertRaises(Gone):
+                    late.result()
+        self.assertIn("direct, inbound or gate of policy changing was changed while", self.world.host.syslog()[-1])
+        self.start(runtime, "changing")
+        self.assertFalse(open_(fourth))
+
     def test_a_start_that_fails(self):
         """After the gate: it is taken away with all else, but not from others."""
         runtime = Runtime(self.world, "runc")
@@ -298,6 +348,12 @@ class Gate(PodTest):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("nft", self.world.host.syslog()[-1])
         runtime.call("delete", "--force", bundle.id)
+
+
+def waits_for(file):
+    """Does anybody wait for the lock on this file? proc_locks(5)"""
+    with open("/proc/locks", encoding="ascii") as locks:
+        return any("->" in line and f":{os.fstat(file.fileno()).st_ino} " in line for line in locks)
 
 
 # Listens on the interface and on its own sockets for packets with a mark, while it sends what is permitted.

@@ -49,8 +49,12 @@ static void test_join_reaches_the_keeper(void **state)
 {
 	const struct pair *pair = *state;
 	struct error err;
-	assert_int_equal(control_answer(pair->keeper, CONTROL_OK), 0);
-	assert_int_equal(control_join(pair->hook, "c1", 0, 1, TIMEOUT_MS, &err), 0);
+	for (unsigned other = 0; other < 2; other++) {
+		bool other_gate = !other;
+		assert_int_equal(control_answer_join(pair->keeper, other), 0);
+		assert_int_equal(control_join(pair->hook, "c1", 0, 1, TIMEOUT_MS, &other_gate, &err), 0);
+		assert_int_equal(other_gate, other);
+	}
 
 	struct control_message message;
 	int fds[IO_FDS_MAX];
