@@ -158,6 +158,22 @@ static void add_inbound(struct text *text, bool inbound)
 			  "accept\n" ELSE_DROP);
 }
 
+/*
+ * Raw sockets send fragments, the kernel makes its own only when postrouting is past. They are dropped before conntrack
+ * puts them together: kernels without the fix of CVE-2024-26921 take the result from its socket, and what has no owner
+ * passes for the kernel's own.
+ */
+static void add_whole(struct text *text)
+{
+	add(text, "chain whole {\n"
+		  "type filter hook output priority -450; policy accept;\n"
+		  "oiftype loopback accept\n"
+		  "oifname \"" LINK_NAME "\" accept\n"
+		  "ip frag-off & 0x3fff != 0 drop\n"
+		  "exthdr frag exists drop\n"
+		  "}\n");
+}
+
 /* The numbers that tell on an interface what has come by postrouting. */
 struct secret {
 	uint32_t mark, priority;
@@ -180,6 +196,7 @@ static void add_inet(
 {
 	add(text, "table inet " TABLE " {\n");
 	add_permitted(text, config);
+	add_whole(text);
 	add_inbound(text, config->inbound);
 	add(text, "chain output {\n"
 		  "type filter hook output " LAST "; policy drop;\n"

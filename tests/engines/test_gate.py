@@ -14,7 +14,7 @@ import time
 
 import harness
 from harness import ALLOWED, DIRECT, NET_CAPS, POLICY, Bundle, Gone, Runtime, each_runtime
-from pod import DEVICE, GATEWAY, NEIGHBOUR, POD, POD6, TARGET6, Pod, PodTest
+from pod import DEVICE, GATEWAY, GATEWAY6, NEIGHBOUR, POD, POD6, TARGET6, Pod, PodTest
 
 METADATA = "169.254.169.254"
 TABLES = {"inet oci_egress", "netdev oci_egress", "arp oci_egress"}
@@ -159,6 +159,17 @@ class Gate(PodTest):
         self.assertShut(other, [f"udp {DIRECT} 53 100", "udp 10.88.0.255 4444 100"], "not named")
         internet, host = self.world.seen()
         self.assertEqual(host, [])
+
+    def test_fragments(self):
+        """The kernel's own of what is permitted get there; a raw socket's do not even then."""
+        self.world.policy("fragments", {**POLICY, "direct": [GATEWAY + "/32", GATEWAY6 + "/128"]})
+        self.start(Runtime(self.world, "runc"), "fragments")
+        command = self.world.host.enter("python3", "-c", COLLECT, mounts=False)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as collector:
+            self.assertEqual(collector.stdout.readline(), "ready\n")
+            done = self.pod.without_rights("python3", "-c", FRAGMENTS, POD, GATEWAY, GATEWAY6)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(collector.stdout.readline(), "[4000, 4000]\n")
 
     def test_lan(self):
         runtime = Runtime(self.world, "runc")
@@ -381,6 +392,33 @@ for i in range(20):
             pass
 count = lambda s: sum(1 for _ in iter(lambda: select.select([s], [], [], 0.1)[0] and s.recv(2048), []))
 print(json.dumps({"seen": count(tap), "marked": count(marked) + count(own)}))
+"""
+
+
+# Says how long the first two datagrams are that come.
+COLLECT = """
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("::", 5555))
+s.settimeout(10)
+print("ready", flush=True)
+print([len(s.recv(65535)) for _ in range(2)], flush=True)
+"""
+
+# A datagram in two fragments of a raw socket's, and then one in each family that the kernel makes fragments of.
+FRAGMENTS = """
+import socket, struct, sys
+own, gateway, gateway6 = sys.argv[1:]
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+datagram = struct.pack("!HHHH", 4444, 5555, 1600, 0) + b"r" * 1592
+for offset, more, part in ((0, 0x2000, datagram[:800]), (100, 0, datagram[800:])):
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(part), 7, more | offset, 64, 17, 0, socket.inet_aton(own), socket.inet_aton(gateway))
+    try:
+        raw.sendto(head + part, (gateway, 0))
+    except PermissionError:
+        pass
+for family, address in ((socket.AF_INET, gateway), (socket.AF_INET6, gateway6)):
+    socket.socket(family, socket.SOCK_DGRAM).sendto(b"k" * 4000, (address, 5555))
 """
 
 

@@ -74,6 +74,7 @@ static void test_raise_replace_remove(void **state)
 	assert_rules(fixture->container, "inet", "ip daddr 127.0.0.11 return", true);
 	assert_rules(fixture->container, "netdev", "device \"eth0\"", true);
 
+	assert_rules(fixture->container, "inet", "hook output priority -450;", true);
 	assert_chains_end_with_drop(fixture->container, 4);
 
 	config = (struct gate_config){ .foreign = &eth0 };
