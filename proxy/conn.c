@@ -250,7 +250,7 @@ void conns_run_timers(struct conns *conns)
 	enum timer_kind kind;
 	for (struct timer *timer; (timer = timers_take_due(&conns->timers, conns->now_ms, &kind));) {
 		if (kind == TIMER_TOTAL)
-			conn_outlived((struct conn *) ((char *) timer - offsetof(struct conn, total)));
+			conn_outlived(((struct lifetime *) ((char *) timer - offsetof(struct lifetime, timer)))->conn);
 		else
 			conn_expired((struct conn *) ((char *) timer - offsetof(struct conn, timer)));
 	}
@@ -276,6 +276,7 @@ bool conns_sweep(struct conns *conns)
 		free(conn->parting);
 		free(conn->kept);
 		free(conn->host);
+		free(conn->lifetime);
 		free(conn);
 		conns->n--;
 	}
@@ -298,9 +299,24 @@ void conn_stamp(struct conn *conn)
 	conn->slot->started_ms = clock_realtime_ms();
 }
 
-bool conn_start(struct conns *conns, int fd)
+static struct conn *conn_new(uint32_t total_timeout_ms)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
+	if (!conn || total_timeout_ms == 0)
+		return conn;
+	conn->lifetime = calloc(1, sizeof(*conn->lifetime));
+	if (conn->lifetime) {
+		conn->lifetime->conn = conn;
+		return conn;
+	}
+	free(conn);
+	return NULL;
+}
+
+bool conn_start(struct conns *conns, int fd)
+{
+	uint32_t total_timeout_ms = conns->image->limits.total_timeout_ms;
+	struct conn *conn = conn_new(total_timeout_ms);
 	if (!conn) {
 		close(fd);
 		return false;
@@ -317,9 +333,8 @@ bool conn_start(struct conns *conns, int fd)
 	atomic_fetch_add_explicit(&conns->board->counters.open, 1, memory_order_relaxed);
 
 	conn_set_deadline(conn, TIMER_HEAD, conns->image->limits.head_timeout_ms);
-	if (conns->image->limits.total_timeout_ms > 0)
-		timers_start(&conns->timers, &conn->total, TIMER_TOTAL,
-			conns->now_ms + conns->image->limits.total_timeout_ms);
+	if (conn->lifetime)
+		timers_start(&conns->timers, &conn->lifetime->timer, TIMER_TOTAL, conns->now_ms + total_timeout_ms);
 	if (!conn_watch(conn, &conn->client, fd))
 		ending_abort(conn, REASON_LIMIT_RESOURCES);
 	else if (conns->external_port)

@@ -48,6 +48,12 @@ extern const struct door door_external; /* tunnel.c: an external proxy's bytes, 
 
 enum state { HEAD, HANDSHAKE, RESOLVE, DIAL, EXCHANGE, TUNNEL, ANSWER, LINGER, DONE };
 
+/* Ends a connection after total_timeout_ms. */
+struct lifetime {
+	struct timer timer;
+	struct conn *conn;
+};
+
 /* There may be thousands that idle: ordered so that it has no holes. */
 struct conn {
 	TAILQ_ENTRY(conn) entry; /* in conns->open or ->done */
@@ -56,7 +62,8 @@ struct conn {
 	struct conns *conns;
 	const struct door *door;
 	struct source client, origin;
-	struct timer timer, total;
+	struct timer timer;
+	struct lifetime *lifetime; /* NULL: none was set when it came */
 	int64_t started_ms, active_ms; /* CLOCK_MONOTONIC */
 	struct scoreboard_slot *slot;
 	enum state state;
@@ -78,6 +85,7 @@ struct conn {
 	uint16_t port;          /* 0: not known yet */
 	uint16_t origin_port;   /* of the origin that there is a connection to, whose host is the one last asked for */
 	struct address dialled; /* or, with REASON_ADDRESS_FORBIDDEN, what must not be; family 0: none */
+	struct sni sni;         /* TUNNEL, while relay.flows[RELAY_CLIENT] is shut */
 	struct host *host;      /* only as long as its name; NULL: not known yet */
 	const struct image_rule *rule; /* in conns->image */
 	struct access_kept *kept;      /* in its place: on_reload kept a tunnel that the policy does not allow */
@@ -89,7 +97,6 @@ struct conn {
 	struct parting *parting;   /* ANSWER, LINGER */
 	struct exchange *exchange; /* EXCHANGE, and on the way there */
 	struct relay relay;        /* TUNNEL */
-	struct sni sni;            /* TUNNEL, while relay.flows[RELAY_CLIENT] is shut */
 };
 
 /* conn.c */

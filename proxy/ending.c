@@ -118,7 +118,8 @@ static void done(struct conn *conn)
 
 	conn->state = DONE;
 	timers_stop(&conns->timers, &conn->timer);
-	timers_stop(&conns->timers, &conn->total);
+	if (conn->lifetime)
+		timers_stop(&conns->timers, &conn->lifetime->timer);
 	forget_lookup(conn);
 	if (conn->was_tunnel)
 		relay_finish(&conn->relay, &conns->pipes);
@@ -169,7 +170,7 @@ static bool may_take_more(struct conn *conn)
 {
 	const struct conns *conns = conn->conns;
 	const struct image_limits *limits = &conns->image->limits;
-	bool outlived = limits->total_timeout_ms > 0 && timer_kind(&conn->total) == 0;
+	bool outlived = conn->lifetime && timer_kind(&conn->lifetime->timer) == 0;
 	if (conn->state != LINGER || !(conn->was_tunnel || conn->was_answered) || outlived)
 		return false;
 	if (conn->parting->drained >= PARTING_DRAIN_MAX)

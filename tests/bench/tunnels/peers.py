@@ -172,7 +172,7 @@ def all_peers(program, keeper):
         ours(program, keeper),
         Peer("haproxy", "direct", 3030, ["haproxy", "-db", "-f", "{place}/cfg"], TUNNELS, {"cfg": haproxy()}, "haproxy"),
         Peer("squid", "connect", 3001, ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /dev/shm && exec squid -N -f $0", "{place}/conf"], ALL, {"conf": SQUID}, "squid", "proxy"),
-        Peer("tinyproxy", "connect", 3003, ["tinyproxy", "-d", "-c", "{place}/conf"], ALL, {"conf": TINYPROXY}, "tinyproxy-bin"),
+        Peer("tinyproxy", "connect", 3003, ["tinyproxy", "-d", "-c", "{place}/conf"], TUNNELS, {"conf": TINYPROXY}, "tinyproxy-bin"),
         Peer("privoxy", "connect", 3006, ["privoxy", "--no-daemon", "{place}/conf"], ALL,
              {"conf": PRIVOXY, "actions": "{ +limit-connect{1-} }\n/\n"}, "privoxy"),
         Peer("apache", "connect", 3005, ["apache2", "-D", "FOREGROUND", "-f", "{place}/conf"], ALL, {"conf": APACHE}, "apache2-bin", "nobody"),
