@@ -20,6 +20,7 @@
 #define TABLE "oci_egress"
 #define FROM_OUTSIDE "0x6f652d67" /* no secret: who could set it in conntrack could do anything */
 #define TEXT_SIZE 32768
+#define ROUTES_MAX 256
 
 /* Docker's, which asks the host's for any name. */
 static const struct network name_server = { { AF_INET, { 127, 0, 0, 11 } }, 32 };
@@ -242,12 +243,17 @@ static void add_each_family(struct text *text, const char *command)
 		add(text, "%s table %s " TABLE "\n", command, families[i]);
 }
 
-/* Names that need no care in a rule; the kernel forbids few bytes, nft's quotes know no escape. */
-static int check_names(const struct foreign *foreign, struct error *err)
+/* A name that needs no care in a rule; the kernel forbids few bytes, nft's quotes know no escape. */
+static bool is_plain(const char *name)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@-";
+	return name[0] != '\0' && name[strspn(name, plain)] == '\0';
+}
+
+static int check_names(const struct foreign *foreign, struct error *err)
+{
 	for (size_t i = 0; i < foreign->n; i++)
-		if (foreign->names[i][0] == '\0' || foreign->names[i][strspn(foreign->names[i], plain)] != '\0')
+		if (!is_plain(foreign->names[i]))
 			return error_say(err, EINVAL,
 				"an interface of the container's network namespace has a name that no rule can be "
 				"written for; expected letters, digits and _ . @ -");
@@ -256,6 +262,7 @@ static int check_names(const struct foreign *foreign, struct error *err)
 
 struct raising {
 	const struct gate_config *config;
+	struct foreign all; /* those that are there, and those that may come */
 	struct secret secret;
 	bool made;
 };
@@ -307,18 +314,53 @@ static int create_or_replace(struct raising *raising, const struct foreign *fore
 	return load(&text, raising, foreign, err);
 }
 
-/* Interfaces that may come, by the names that engines give them, tap0 being slirp4netns's. */
-static void expect(const struct foreign *foreign, struct foreign *ret)
+static void expect(struct foreign *all, const char *name)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (strcmp(all->names[i], name) == 0)
+			return;
+	if (all->n < FOREIGN_MAX && is_plain(name) && strcmp(name, "lo") != 0 && strcmp(name, LINK_NAME) != 0)
+		(void) snprintf(all->names[all->n++], sizeof(all->names[0]), "%s", name);
+}
+
+/* A line of route or ipv6_route, proc_net(5): does it have a default route, and by which interface? */
+static bool read_route(const char *line, char ret[IFNAMSIZ])
+{
+	int whole = 0;
+	return sscanf(line, "%15s 00000000 %*s %*s %*s %*s %*s 00000000 %n", ret, &whole) == 1 && whole > 0;
+}
+
+static bool read_route6(const char *line, char ret[IFNAMSIZ])
+{
+	int whole = 0;
+	return sscanf(line, "00000000000000000000000000000000 00 %*s %*s %*s %*s %*s %*s %*s %15s %n", ret, &whole) ==
+		       1 &&
+	       whole > 0;
+}
+
+/* Of this namespace. Default routes stand at the beginning of a table or not far from it. */
+static void expect_uplinks(struct foreign *all, const char *path, bool (*read)(const char *line, char ret[IFNAMSIZ]))
+{
+	FILE *file = fopen(path, "re");
+	char line[256], name[IFNAMSIZ];
+	for (int i = 0; file && i < ROUTES_MAX && fgets(line, sizeof(line), file); i++)
+		if (read(line, name))
+			expect(all, name);
+	if (file)
+		(void) fclose(file);
+}
+
+/*
+ * Interfaces that may come, by the names that engines give them: tap0 is slirp4netns's, and pasta takes the name of the
+ * host's that leads out.
+ */
+static void expect_usual(struct foreign *all)
 {
 	static const char *const names[] = { "eth0", "eth1", "eth2", "eth3", "tap0" };
-	*ret = *foreign;
-	for (size_t i = 0; i < ARRAY_SIZE(names) && ret->n < FOREIGN_MAX; i++) {
-		bool known = false;
-		for (size_t j = 0; j < foreign->n; j++)
-			known = known || strcmp(foreign->names[j], names[i]) == 0;
-		if (!known)
-			(void) snprintf(ret->names[ret->n++], sizeof(ret->names[0]), "%s", names[i]);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		expect(all, names[i]);
+	expect_uplinks(all, "/proc/thread-self/net/route", read_route);
+	expect_uplinks(all, "/proc/thread-self/net/ipv6_route", read_route6);
 }
 
 static int raise_here(void *arg, struct error *err)
@@ -329,15 +371,14 @@ static int raise_here(void *arg, struct error *err)
 	raising->secret.mark |= 1; /* not 0, which packets have that nobody has marked */
 	raising->secret.priority |= 1;
 
-	struct foreign all;
-	expect(raising->config->foreign, &all);
-	int r = create_or_replace(raising, &all, err);
+	int r = create_or_replace(raising, &raising->all, err);
 	return r != -ENODEV ? r : create_or_replace(raising, raising->config->foreign, err);
 }
 
 int gate_raise(int netns, const struct gate_config *config, bool *ret_made, struct error *err)
 {
-	struct raising raising = { .config = config };
+	struct raising raising = { .config = config, .all = *config->foreign };
+	expect_usual(&raising.all);
 	int r = check_names(config->foreign, err);
 	if (r == 0)
 		r = netns_call(netns, raise_here, &raising, err);

@@ -110,6 +110,45 @@ static void test_what_cannot_be_closed(void **state)
 	}
 }
 
+static int raise_from(void *arg, struct error *err)
+{
+	const struct foreign none = { .n = 0 };
+	const struct gate_config config = { .foreign = &none };
+	const int *netns = arg;
+	bool made;
+	return gate_raise(*netns, &config, &made, err);
+}
+
+/* Names that engines give, and those of the host's uplinks; no others. */
+static void test_what_may_come(void **state)
+{
+	const struct fixture *fixture = *state;
+	int container = fixture->container;
+	struct error err = { .code = 0 };
+	fixture_sh(fixture->host,
+		"ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up; ip route add default "
+		"dev up0 metric 77; ip link add six0 type veth peer name six1; ip link set six0 up; ip link set six1 "
+		"up; "
+		"ip -6 route add default dev six0; ip -6 route add unreachable default metric 9999");
+	assert_int_equal(netns_call(fixture->host, raise_from, &container, &err), 0);
+	_cleanup_free_ char *text = fixture_output(fixture->container, "nft list table netdev oci_egress");
+	if (!strstr(text, "device \"eth0\"")) {
+		assert_null(strstr(text, "device")); /* before Linux 6.16 it waits for none */
+		return;
+	}
+	static const struct {
+		const char *name;
+		bool wanted;
+	} names[] = { { "eth3", true }, { "tap0", true }, { "up0", true }, { "six0", true }, { "up1", false },
+		{ "lo", false } };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char device[32];
+		(void) snprintf(device, sizeof(device), "device \"%s\"", names[i].name);
+		if ((strstr(text, device) != NULL) != names[i].wanted)
+			fail_msg("%s: %s", names[i].name, text);
+	}
+}
+
 static int load(void *arg, struct error *err)
 {
 	return nft_load(arg, err);
@@ -192,6 +231,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_raise_replace_remove, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_what_cannot_be_closed, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_what_may_come, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_nft, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_authority, fixture_setup, fixture_teardown),
 	};
