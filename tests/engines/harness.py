@@ -109,6 +109,13 @@ def wait_ended(pids, timeout=5.0):
     return left
 
 
+def kill(pid):
+    """With SIGKILL. What is not running any more has 0 for a pid with engines, and that would be our own group."""
+    if pid <= 0:
+        raise AssertionError("what is to be killed does not run")
+    os.kill(pid, signal.SIGKILL)
+
+
 def parent(pid):
     with open(f"/proc/{pid}/stat", encoding="latin-1") as file:
         return int(file.read().rsplit(")", 1)[1].split()[1])

@@ -204,7 +204,7 @@ class Docker(Covered):
         if fate == "removed":
             self.daemon.docker("rm", "--force", name)
         elif fate != "lives":
-            os.kill(self.victim(name, fate), signal.SIGKILL)
+            harness.kill(self.victim(name, fate))
 
     def victim(self, name, fate):
         container, init = self.daemon.docker("inspect", "--format", "{{.Id}} {{.State.Pid}}", name).split()

@@ -147,6 +147,14 @@ static bool is_odd(const struct seccomp_data *data)
 	return (data->args[0] | data->args[1] | data->args[2]) >> 32 || (data->args[1] & ~UINT64_C(0x8080f));
 }
 
+/* Flags that there are not: socket(2) says EINVAL, and whether that is logged, or somebody asked before, is no matter.
+ */
+static bool is_invalid(const struct abi *abi, const struct seccomp_data *data)
+{
+	return (data->nr == abi->socket || data->nr == abi->socketpair) &&
+	       ((uint32_t) data->args[1] & ~UINT32_C(0x8080f));
+}
+
 /* Beside this machine's own: profiles are for others too. The filter says the same there. */
 static const struct abi more_abis[] = {
 #if defined(__x86_64__)
@@ -180,6 +188,8 @@ static void probe(const struct programs *p, const struct abi *abi, const struct 
 	uint32_t got = bpf_run(&p->after, data);
 	bool harder = profile_rank(got) < profile_rank(want);
 	if (profile_rank(got) == profile_rank(want) || (harder && (!profile_permits(want) || is_odd(data))))
+		return;
+	if (profile_permits(want) && profile_permits(got) && is_invalid(abi, data))
 		return;
 	bool foreign = abi >= more_abis && abi < more_abis + ARRAY_SIZE(more_abis);
 	if (p->lenient && foreign && profile_rank(got) <= profile_rank(run_ours(p, abi, data)))
