@@ -143,12 +143,11 @@ class Podman:
         self.assertClean(30)
 
     def bury_orphans(self):
-        """Containers that podman has made and does not know: it was killed before it had written them down."""
-        for pid, text in self.world.processes().items():
-            words = text.split()
+        """Containers that podman has made and does not know: it was killed before it had written them down. Their conmons
+        end with them."""
+        for words in map(str.split, self.world.processes().values()):
             if words[1] == "conmon:" and "-c" in words:
-                harness.kill(pid)
-                self.podman.on_host(self.runtime, "delete", "--force", words[words.index("-c") + 1])
+                self.world.on_host(self.runtime, "delete", "--force", words[words.index("-c") + 1])
 
     def live_and_die(self, name, fate, chance):
         run = subprocess.Popen(self.podman.command("run", "-d", "--name", name, *self.podman.run_arguments(
