@@ -77,10 +77,10 @@ static void try_bouquet(void)
 		say("bouquet", false, "https_proxy is not set, or is not ours");
 		return;
 	}
-	bouquet_make(proxy.sin_addr, ntohs(proxy.sin_port), &bouquet);
+	bouquet_make(NULL, proxy.sin_addr, ntohs(proxy.sin_port), &bouquet);
 	for (size_t i = 0; i < bouquet.n; i++) {
-		const char *variable = bouquet.text[i];
-		char name[BOUQUET_TEXT_MAX];
+		const char *variable = bouquet_text(&bouquet, i);
+		char name[BOUQUET_NAME_MAX + 1];
 		(void) snprintf(name, sizeof(name), "%.*s", (int) strcspn(variable, "="), variable);
 		const char *value = getenv(name);
 		bool any_value = strcasecmp(name, "no_proxy") == 0;

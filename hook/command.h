@@ -13,7 +13,7 @@ struct command {
 	const struct option_row *options;
 };
 
-extern const struct command command_hook, command_proxy, command_check, command_compile, command_reload,
+extern const struct command command_hook, command_proxy, command_check, command_env, command_compile, command_reload,
 	command_restart, command_status, command_log, command_runtime, command_doctor, command_canary,
 	command_install, command_uninstall;
 

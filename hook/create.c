@@ -178,8 +178,7 @@ static int join_keeper(struct create *c, struct error *err)
 static int prepare_arms(struct create *c, struct error *err)
 {
 	struct bouquet bouquet;
-	bouquet_make(c->link.proxy, c->link.port, &bouquet);
-	bouquet_add_direct(&bouquet, c->plan.image);
+	bouquet_make(c->plan.image, c->link.proxy, c->link.port, &bouquet);
 	char fingerprint[PREPARE_FINGERPRINT_SIZE];
 	c->prepared = c->order->prepared && strcmp(c->order->prepared, prepare_fingerprint(&bouquet, fingerprint)) == 0;
 	if (c->prepared)

@@ -8,9 +8,9 @@
 #include "hook/command.h"
 #include "hook/runtime.h"
 
-static const struct command *const commands[] = { &command_hook, &command_proxy, &command_check, &command_compile,
-	&command_reload, &command_restart, &command_status, &command_log, &command_runtime, &command_doctor,
-	&command_canary, &command_install, &command_uninstall };
+static const struct command *const commands[] = { &command_hook, &command_proxy, &command_check, &command_env,
+	&command_compile, &command_reload, &command_restart, &command_status, &command_log, &command_runtime,
+	&command_doctor, &command_canary, &command_install, &command_uninstall };
 
 static void print_help(FILE *to)
 {

@@ -50,7 +50,7 @@ static int execute(const char *runtime, int argc, char **argv, const struct runt
 		/* Behind all others: of two of a name the later one holds. */
 		for (size_t v = 0; i == args->id && v < bouquet->n; v++) {
 			words[n++] = "--env";
-			words[n++] = bouquet->text[v];
+			words[n++] = bouquet_text(bouquet, v);
 		}
 		words[n++] = argv[i];
 	}

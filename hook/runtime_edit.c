@@ -98,14 +98,12 @@ static int check(const struct creation *creation, struct error *err)
 	return choice_check(creation->config, slash ? bundle : ".", err);
 }
 
-/* Where the proxy will be. The hook sees where it is, and puts the variables right where that is elsewhere. */
-static void expect_bouquet(const struct settings *settings, const struct image *image, struct bouquet *ret)
+void runtime_edit_expect_bouquet(const struct settings *settings, const struct image *image, struct bouquet *ret)
 {
 	struct in_addr proxy = settings->proxy;
-	if (image->link == IMAGE_LINK_SOCKET)
+	if (image && image->link == IMAGE_LINK_SOCKET)
 		proxy.s_addr = htonl(INADDR_LOOPBACK);
-	bouquet_make(proxy, settings->port, ret);
-	bouquet_add_direct(ret, image);
+	bouquet_make(image, proxy, settings->port, ret);
 }
 
 static int own_path(char ret[PATH_MAX], struct error *err)
@@ -136,7 +134,7 @@ static int edit_creation(const struct settings *settings, const struct creation 
 	const char *const hook_args[], char **ret, size_t *ret_len, struct error *err)
 {
 	struct bouquet bouquet;
-	expect_bouquet(settings, creation->plan.image, &bouquet);
+	runtime_edit_expect_bouquet(settings, creation->plan.image, &bouquet);
 	char program[PATH_MAX], prepared[PREPARE_FINGERPRINT_SIZE];
 	int r = own_path(program, err);
 	if (r < 0)
@@ -229,14 +227,13 @@ static int check_doubt(
 	return 0;
 }
 
-/* The policy as it is now says what is opened past the proxy; where it is no policy any more, all goes through that. */
+/* As the policy is now; where it is no policy any more, as one that says nothing: all goes through the proxy. */
 static void known_bouquet(const struct settings *settings, const struct record *record, struct bouquet *ret)
 {
-	bouquet_make(record->proxy, record->port, ret);
 	struct plan plan = PLAN_EMPTY;
-	if (choice_take(settings, "record", record->policy, &plan, NULL) == 0 &&
-		choice_compile(settings, &plan, NULL) == 0 && plan.image)
-		bouquet_add_direct(ret, plan.image);
+	bool known = choice_take(settings, "record", record->policy, &plan, NULL) == 0 &&
+		     choice_compile(settings, &plan, NULL) == 0;
+	bouquet_make(known ? plan.image : NULL, record->proxy, record->port, ret);
 	plan_clear(&plan);
 }
 
@@ -327,6 +324,7 @@ int runtime_edit_exec(const struct settings *settings, const struct runtime_args
 	known_bouquet(settings, &record, &bouquet);
 	if (args->process)
 		return edit_process(settings, args->process, &record, &bouquet, err);
+	bouquet_leave_appended(&bouquet); /* of what is there runc knows, from config.json, and crun nothing */
 	*ret_bouquet = bouquet;
 	return 0;
 }

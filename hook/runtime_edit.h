@@ -7,7 +7,14 @@
 #include "base/error.h"
 #include "hook/runtime_args.h"
 #include "oci/bouquet.h"
+#include "oci/image.h"
 #include "oci/settings.h"
+
+/*
+ * The bouquet of a container that is yet to come, by its policy; NULL: by one that says nothing. The hook sees where
+ * the proxy is, and puts the variables right where that is elsewhere.
+ */
+void runtime_edit_expect_bouquet(const struct settings *settings, const struct image *image, struct bouquet *ret);
 
 /*
  * Of a container that is created: its config.json gets the bouquet, the filter and our hook. policy is its policy;

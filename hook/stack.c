@@ -138,23 +138,47 @@ static void stack_write(
 			write_variable(&w, text);
 	}
 	for (size_t i = 0; i < bouquet->n; i++)
-		write_variable(&w, bouquet->text[i]);
+		write_variable(&w, bouquet_text(bouquet, i));
 	write_word(&w, 0);
 	for (size_t i = 0; i < v->n_aux; i++)
 		write_word(&w, word_get(old, v->aux + i));
 }
 
+/* With what the program has where ours go behind: a copy then, in *ret, the caller's. What is there was measured. */
+static int adopt(const struct stack *old, const struct vector *v, const struct bouquet **bouquet, struct bouquet **ret,
+	struct error *err)
+{
+	*ret = NULL;
+	if ((*bouquet)->appended == BOUQUET_NONE)
+		return 0;
+	struct bouquet *mine = malloc(sizeof(*mine));
+	if (!mine)
+		return error_set(err, ENOMEM, "environment");
+	*mine = **bouquet;
+	for (size_t i = 0; i < v->n_env; i++) {
+		const char *text = variable(old, v, i);
+		bouquet_adopt(mine, text, strlen(text));
+	}
+	*bouquet = *ret = mine;
+	return 0;
+}
+
 int stack_rebuild(const struct stack *old, const struct bouquet *bouquet, struct stack_new *ret, struct error *err)
 {
+	_cleanup_free_ struct bouquet *adopted = NULL;
 	struct vector v;
 	size_t kept = 0, strings = 0;
 	int r = vector_parse(old, &v, err);
 	if (r == 0)
 		r = kept_measure(old, &v, bouquet, &kept, &strings, err);
+	if (r == 0)
+		r = adopt(old, &v, &bouquet, &adopted, err);
+	if (r == 0 && adopted) /* what is too long to adopt is kept */
+		r = kept_measure(old, &v, bouquet, &kept, &strings, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < bouquet->n; i++)
-		strings += strlen(bouquet->text[i]) + 1;
+		strings += strlen(bouquet_text(bouquet, i)) + 1;
 
 	/* From the top: where the old vector ended, the strings, the vector. */
 	uint64_t words = v.env + kept + bouquet->n + 1 + v.n_aux;
@@ -182,12 +206,13 @@ size_t stack_overwrite(const struct stack *old, const struct bouquet *bouquet, s
 
 	for (size_t i = 0; i < v.n_env; i++) {
 		char *text = variable(old, &v, i);
-		const char *ours = text ? bouquet_find(bouquet, text) : NULL;
-		if (!ours)
+		if (!text || !bouquet_replaces(bouquet, text))
 			continue;
-		size_t len = strlen(text), ours_len = strlen(ours), at = (size_t) (text - (char *) old->bytes);
+		const char *ours = bouquet_find(bouquet, text);
+		size_t len = strlen(text), ours_len = ours ? strlen(ours) : 0,
+		       at = (size_t) (text - (char *) old->bytes);
 		memset(text, 0, len);
-		if (ours_len <= len)
+		if (ours && ours_len <= len)
 			memcpy(text, ours, ours_len);
 		from = at < from ? at : from;
 		to = at + len > to ? at + len : to;

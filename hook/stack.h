@@ -28,7 +28,7 @@ struct stack_new {
 
 /*
  * A stack with the bouquet in its environment: the variables that it replaces are left out, the others keep their
- * order, ours come last. argv and the auxiliary vector keep their pointers; what these point to stays where it is. The
+ * order, ours come last; what ours go behind (bouquet_adopt()) is in front of them. argv and the auxiliary vector keep their pointers; what these point to stays where it is. The
  * new vector and the new environment's strings take the place of the old vector and as much below it as they need.
  * ret->bytes is the caller's. -EINVAL: these bytes are no initial stack.
  */

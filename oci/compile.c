@@ -22,6 +22,10 @@ static size_t strings_size(const struct draft *draft, const char *name, const ch
 		size += (size_t) draft->direct[i].value->len + 1;
 	for (const struct json_value *v = draft->command ? draft->command->first : NULL; v; v = v->next)
 		size += (size_t) v->len + 1;
+	for (const struct json_value *v = draft->set ? draft->set->first : NULL; v; v = v->next)
+		size += (size_t) v->key_len + 1 + v->len + 1;
+	for (const struct json_value *v = draft->keep ? draft->keep->first : NULL; v; v = v->next)
+		size += (size_t) v->len + 1;
 	return size + (draft->user ? draft->user->len : 0) + 1;
 }
 
@@ -65,6 +69,8 @@ static struct layout lay_out(struct draft *draft, uint32_t unit, const char *nam
 	image->networks = place(&at, draft->n_networks, sizeof(struct image_network));
 	image->direct = place(&at, draft->n_direct, sizeof(struct image_network));
 	image->external.argv = place(&at, draft->command ? draft->command->len : 0, sizeof(struct image_text));
+	image->environment.set = place(&at, draft->set ? draft->set->len : 0, sizeof(struct image_text));
+	image->environment.keep = place(&at, draft->keep ? draft->keep->len : 0, sizeof(struct image_text));
 	at = n_groups(draft) ? (at + LINE - 1) & ~(size_t) (LINE - 1) : at;
 	image->unit = unit;
 	image->groups = place(&at, n_groups(draft), sizeof(struct image_group));
@@ -196,6 +202,20 @@ static void write_command(struct writer *writer, const struct draft *draft)
 		*argv++ = write_text(writer, v->bytes, v->len);
 }
 
+/* "NAME=value" of each that is set, and the names of those that are kept. */
+static void write_environment(struct writer *writer, const struct draft *draft)
+{
+	struct image_text *set = (void *) (writer->base + draft->image.environment.set.offset);
+	struct image_text *keep = (void *) (writer->base + draft->image.environment.keep.offset);
+	for (const struct json_value *v = draft->set ? draft->set->first : NULL; v; v = v->next) {
+		*set = write_text(writer, v->key, v->key_len);
+		writer->base[writer->at - 1] = '=';
+		set++->len += 1 + write_text(writer, v->bytes, v->len).len;
+	}
+	for (const struct json_value *v = draft->keep ? draft->keep->first : NULL; v; v = v->next)
+		*keep++ = write_text(writer, v->bytes, v->len);
+}
+
 static void write_ports(struct writer *writer, const struct draft *draft)
 {
 	uint16_t *ports = (void *) (writer->base + draft->image.ports.offset);
@@ -225,6 +245,7 @@ static int write_image(
 	write_networks(&writer, image->networks, draft->networks, draft->n_networks);
 	write_networks(&writer, image->direct, draft->direct, draft->n_direct);
 	write_command(&writer, draft);
+	write_environment(&writer, draft);
 	write_ports(&writer, draft);
 	image->fingerprint = image_digest(image);
 	*ret = TAKE_PTR(image);

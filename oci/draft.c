@@ -143,6 +143,11 @@ static const struct json_choice gate_choices[] = {
 	{ "never", IMAGE_GATE_NEVER },
 	{ NULL, 0 },
 };
+static const struct json_choice all_proxy_choices[] = {
+	{ "http", IMAGE_ALL_PROXY_HTTP },
+	{ "socks5h", IMAGE_ALL_PROXY_SOCKS5H },
+	{ NULL, 0 },
+};
 static const struct json_key policy_keys[] = {
 	{ .name = "version",
 		.kind = JSON_NUMBER,
@@ -215,6 +220,12 @@ static const struct json_key policy_keys[] = {
 		.max = IMAGE_STARTUP_MS_MAX },
 	{ .name = "limits", .kind = JSON_OBJECT, .read = read_limits, .offset = offsetof(struct draft, image.limits) },
 	{ .name = "proxy", .kind = JSON_OBJECT, .read = read_proxy },
+	{ .name = "environment", .kind = JSON_OBJECT, .read = draft_read_environment },
+	{ .name = "all_proxy",
+		.kind = JSON_STRING,
+		.read = json_read_choice,
+		.offset = offsetof(struct draft, image.environment.all_proxy),
+		.choices = all_proxy_choices },
 	{ .name = NULL },
 };
 
@@ -231,6 +242,7 @@ static void set_defaults(struct draft *draft, enum image_on_failure on_failure)
 		.inbound = IMAGE_INBOUND_ALLOW,
 		.gate = IMAGE_GATE_AUTO,
 		.startup_timeout_ms = IMAGE_STARTUP_MS,
+		.environment = { .profile = IMAGE_PROFILE_PROXY, .all_proxy = IMAGE_ALL_PROXY_HTTP },
 	};
 	for (const struct image_range *range = image_ranges; range->name; range++)
 		memcpy((char *) &draft->image.limits + range->offset, &range->standard, sizeof(range->standard));

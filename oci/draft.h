@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A policy on its way from JSON to an image: draft_read() reads its keys, draft_order() its lists (draft_lists.c,
- * draft_direct.c, draft_rules.c), policy_compile() lays the image out and fills it (compile.c). A list of a million entries is usual:
- * each step is linear, but for the sorting.
+ * A policy on its way from JSON to an image: draft_read() reads its keys (draft.c, draft_environment.c), draft_order() its
+ * lists (draft_lists.c, draft_direct.c, draft_rules.c), policy_compile() lays the image out and fills it (compile.c). A
+ * list of a million entries is usual: each step is linear, but for the sorting.
  */
 #pragma once
 
@@ -63,6 +63,8 @@ struct draft {
 	const struct json_value *proxy;
 	const struct json_value *command;
 	const struct json_value *user;
+	const struct json_value *set;  /* of environment: an object of strings */
+	const struct json_value *keep; /* an array of strings */
 };
 
 /* Reads the keys over what holds without them. 0, -EINVAL or -ENOMEM; draft_clear() in any case. */
@@ -77,6 +79,10 @@ int draft_check_floor(
 
 /* The part of draft_order() for direct. */
 int draft_order_direct(struct draft *draft, struct error *err);
+
+/* Reads "environment" (draft_environment.c). */
+int draft_read_environment(const struct json *json, const struct json_key *key, const struct json_value *value,
+	void *into, struct error *err);
 
 /* "ADDRESS/PREFIX", of an array of a policy. */
 int draft_parse_network(

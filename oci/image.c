@@ -167,6 +167,36 @@ static image_problem check_external(const struct image *image)
 	return image_string(image, argv[0])[0] == '/' ? NULL : "program of the external proxy";
 }
 
+static bool is_variable(const struct image *image, struct image_text text)
+{
+	return string_valid(image, text) && strchr(image_string(image, text) + (text.len > 0), '=');
+}
+
+static image_problem check_environment(const struct image *image)
+{
+	const struct image_environment *environment = &image->environment;
+	if (environment->profile < IMAGE_PROFILE_NONE || environment->profile > IMAGE_PROFILE_FULL)
+		return "profile of the environment";
+	if (environment->all_proxy < IMAGE_ALL_PROXY_HTTP || environment->all_proxy > IMAGE_ALL_PROXY_SOCKS5H)
+		return "all_proxy";
+	if (environment->set.count > IMAGE_SET_MAX || environment->keep.count > IMAGE_KEEP_MAX ||
+		!table_valid(image, environment->set, sizeof(struct image_text), alignof(struct image_text)) ||
+		!table_valid(image, environment->keep, sizeof(struct image_text), alignof(struct image_text)))
+		return "table of variables";
+	const struct image_text *set = image_records(image, environment->set);
+	const struct image_text *keep = image_records(image, environment->keep);
+	uint64_t size = 0;
+	for (uint32_t i = 0; i < environment->set.count; i++) {
+		size += (uint64_t) set[i].len + 1;
+		if (size > IMAGE_SET_BYTES_MAX || !is_variable(image, set[i]))
+			return "variable";
+	}
+	for (uint32_t i = 0; i < environment->keep.count; i++)
+		if (!string_valid(image, keep[i]))
+			return "name of a variable";
+	return NULL;
+}
+
 static image_problem check(const struct image *image, size_t len)
 {
 	image_problem problem = check_header(image, len);
@@ -185,6 +215,8 @@ static image_problem check(const struct image *image, size_t len)
 		problem = "table of arguments";
 	if (!problem && !string_valid(image, image->external.user))
 		problem = "user of the external proxy";
+	if (!problem)
+		problem = check_environment(image);
 	if (!problem)
 		problem = image->proxy == IMAGE_PROXY_BUILTIN ? check_builtin(image) : check_external(image);
 	return problem;

@@ -32,7 +32,7 @@
 #include "base/error.h"
 
 #define IMAGE_MAGIC 0x4547524fu /* "ORGE" */
-#define IMAGE_VERSION 4u
+#define IMAGE_VERSION 5u
 #define IMAGE_SIZE_MAX (512u << 20)
 
 #define IMAGE_CONNECTIONS_MAX 100000
@@ -43,6 +43,9 @@
 #define IMAGE_STOP_MS_MAX 60000
 #define IMAGE_ARGV_MAX 1024
 #define IMAGE_DIRECT_MAX 32 /* all of them stand in NO_PROXY */
+#define IMAGE_SET_MAX 32
+#define IMAGE_SET_BYTES_MAX 8192 /* all of "NAME=value", each with a NUL */
+#define IMAGE_KEEP_MAX 32
 
 enum image_proxy {
 	IMAGE_PROXY_BUILTIN = 1,
@@ -83,6 +86,19 @@ enum image_gate {
 	IMAGE_GATE_AUTO = 1, /* where there are other interfaces, or may be some later */
 	IMAGE_GATE_ALWAYS,
 	IMAGE_GATE_NEVER, /* one with other interfaces is refused */
+};
+
+/* How much of the bouquet a container gets (oci/bouquet.h). Each has what those before it have. */
+enum image_profile {
+	IMAGE_PROFILE_NONE = 1, /* nothing but what the policy sets */
+	IMAGE_PROFILE_PROXY,    /* what is a convention of many clients */
+	IMAGE_PROFILE_FULL,     /* and what one client reads */
+};
+
+/* How to talk to the proxy by all_proxy. */
+enum image_all_proxy {
+	IMAGE_ALL_PROXY_HTTP = 1,
+	IMAGE_ALL_PROXY_SOCKS5H,
 };
 
 /* Offset from the image's start and number of bytes; a NUL follows them that len does not count. */
@@ -180,6 +196,14 @@ struct image_range {
 };
 extern const struct image_range image_ranges[];
 
+/* The hook's: a worker has no use for it. */
+struct image_environment {
+	uint32_t profile;        /* enum image_profile */
+	uint32_t all_proxy;      /* enum image_all_proxy */
+	struct image_table set;  /* of image_text, "NAME=value"; at most IMAGE_SET_MAX, IMAGE_SET_BYTES_MAX together */
+	struct image_table keep; /* of image_text, names; at most IMAGE_KEEP_MAX */
+};
+
 struct image_external {
 	struct image_table argv; /* of image_text; argv[0] is an absolute path */
 	struct image_text user;  /* empty: oci-egress where there is one, else nobody */
@@ -211,6 +235,7 @@ struct image {
 	uint32_t n_allow;            /* entries, doubles not counted */
 	uint32_t n_deny;
 	struct image_external external;
+	struct image_environment environment;
 };
 
 /*

@@ -174,14 +174,14 @@ static bool is_replaced(const struct json_value *variable, const void *arg)
 	if (variable->kind != JSON_STRING)
 		return false;
 	/* Longer than any of ours, it still has a name in front. */
-	char name[BOUQUET_TEXT_MAX];
+	char name[BOUQUET_NAME_MAX + 2];
 	size_t len = variable->len < sizeof(name) ? variable->len : sizeof(name) - 1;
 	memcpy(name, variable->bytes, len);
 	name[len] = '\0';
 	return bouquet_replaces(arg, name);
 }
 
-static int edit_env(
+static int put_bouquet(
 	struct edit *edit, const struct json_value *process, const struct bouquet *bouquet, struct error *err)
 {
 	_cleanup_writer_ struct writer ours;
@@ -190,17 +190,25 @@ static int edit_env(
 		return r;
 	for (size_t i = 0; i < bouquet->n; i++) {
 		put(&ours, ",", i > 0);
-		put_string(&ours, bouquet->text[i]);
+		put_string(&ours, bouquet_text(bouquet, i));
 	}
 	r = writer_close(&ours, err);
-	if (r < 0)
-		return r;
+	return r < 0 ? r : set_array(edit, process, "env", is_replaced, bouquet, &ours, err);
+}
 
+static int edit_env(
+	struct edit *edit, const struct json_value *process, const struct bouquet *bouquet, struct error *err)
+{
 	const struct json_value *env = NULL;
-	r = find_member(edit->json, process, "env", JSON_ARRAY, &env, err);
+	int r = find_member(edit->json, process, "env", JSON_ARRAY, &env, err);
 	if (r == 0 && env)
 		r = json_check_elements(edit->json, env, JSON_STRING, err);
-	return r < 0 ? r : set_array(edit, process, "env", is_replaced, bouquet, &ours, err);
+	if (r < 0)
+		return r;
+	struct bouquet adopted = *bouquet;
+	for (const struct json_value *v = env ? env->first : NULL; v; v = v->next)
+		bouquet_adopt(&adopted, v->bytes, v->len);
+	return put_bouquet(edit, process, &adopted, err);
 }
 
 /* The filter */
@@ -329,9 +337,9 @@ int prepare_process(
 const char *prepare_fingerprint(const struct bouquet *bouquet, char buf[PREPARE_FINGERPRINT_SIZE])
 {
 	uint64_t hash = 0xcbf29ce484222325;
-	for (size_t i = 0; i < bouquet->n; i++)
-		for (size_t at = 0; at <= strlen(bouquet->text[i]); at++)
-			hash = (hash ^ (unsigned char) bouquet->text[i][at]) * 0x100000001b3;
+	for (size_t i = 0; i < bouquet->n + bouquet->n_out; i++)
+		for (size_t at = 0; at <= strlen(bouquet_text(bouquet, i)); at++)
+			hash = (hash ^ (unsigned char) bouquet_text(bouquet, i)[at]) * 0x100000001b3;
 	(void) snprintf(buf, PREPARE_FINGERPRINT_SIZE, "%016" PRIx64, hash);
 	return buf;
 }

@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 	double built = now_ms();
 	struct in_addr addr = { .s_addr = htonl(0xc6120002) }; /* 198.18.0.2 */
 	struct bouquet bouquet;
-	bouquet_make(addr, 3128, &bouquet);
+	bouquet_make(NULL, addr, 3128, &bouquet);
 	struct arm_request request = { .pid = pid,
 		.pidfd = pidfd,
 		.filter = &filter,

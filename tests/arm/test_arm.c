@@ -212,7 +212,7 @@ static void expect(const struct plan *plan, const char *execfn, char **argv, cha
 		n_env++;
 	}
 	for (size_t i = 0; i < bouquet.n; i++, n_env++)
-		env = report_hash(env, bouquet.text[i]);
+		env = report_hash(env, bouquet_text(&bouquet, i));
 	(void) snprintf(buf, size, "sp ok\nargs %u %x\nenv %u %x\nexecfn %s\nenviron same\nudp refused\n", n_args, args,
 		n_env, env, execfn);
 }
@@ -724,7 +724,7 @@ static int set_up(void **state)
 	if (seccomp_filter_get(&filter, &err) < 0)
 		fail_msg("%s", err.msg);
 	struct in_addr addr = { .s_addr = htonl(0xc6120002) }; /* 198.18.0.2 */
-	bouquet_make(addr, 3128, &bouquet);
+	bouquet_make(NULL, addr, 3128, &bouquet);
 
 	bare_program = getenv("ARM_BARE");
 	bare32_program = runnable(getenv("ARM_BARE32"));

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "oci/policy.h"
+
 #define SP_64 UINT64_C(0x7ffdcafe1230)
 #define SP_32 UINT64_C(0xffcafe10)
 #define ROOM (4u << 20)
@@ -103,8 +105,8 @@ static void check(unsigned word, const char *const *argv, const char *const *env
 	}
 	for (size_t k = 0; k < bouquet.n; k++) {
 		assert_int_equal(word_at(&s, &n, i), next);
-		assert_string_equal(text_at(&n, word_at(&s, &n, i++)), bouquet.text[k]);
-		next += strlen(bouquet.text[k]) + 1;
+		assert_string_equal(text_at(&n, word_at(&s, &n, i++)), bouquet_text(&bouquet, k));
+		next += strlen(bouquet_text(&bouquet, k)) + 1;
 	}
 	assert_int_equal(next, n.env_end);
 	assert_int_equal(word_at(&s, &n, i++), 0);
@@ -199,6 +201,46 @@ static void test_overwrite(void **state)
 	free(s.bytes);
 }
 
+/* Ours behind what is there, or, where that is too long, nothing of ours under its name; and what is taken out. */
+static void test_adopted(void **state)
+{
+	(void) state;
+	static char own[BOUQUET_OWN_MAX + 64];
+	static struct bouquet saved;
+	static const char policy[] = "{\"environment\":{\"profile\":\"full\"}}";
+	struct image *image = NULL;
+	saved = bouquet;
+	assert_int_equal(policy_compile("F", "p", policy, strlen(policy), IMAGE_ON_FAILURE_OPEN, &image, NULL), 0);
+	bouquet_make(image, (struct in_addr){ htonl(0xc6120002) }, 3128, &bouquet);
+	const struct bouquet full = bouquet;
+	const char *const env[] = { "SSLKEYLOGFILE=secret", "A=b", "JAVA_TOOL_OPTIONS=-Da", "JAVA_TOOL_OPTIONS=-Db",
+		NULL };
+	struct stack s = build(8, argv_some, env);
+	struct stack_new n;
+	size_t from, to;
+	assert_int_equal(stack_rebuild(&s, &full, &n, NULL), 0);
+	assert_non_null(memmem(n.bytes, n.len, "JAVA_TOOL_OPTIONS=-Da -Dhttp.proxyHost", 37));
+	assert_null(memmem(n.bytes, n.len, "-Db", 3));
+	assert_null(memmem(n.bytes, n.len, "SSLKEYLOGFILE", 13));
+	assert_int_equal(stack_overwrite(&s, &full, &from, &to), 3);
+	assert_false(holds(&s, "secret"));
+	free(n.bytes);
+	free(s.bytes);
+
+	bouquet_adopt(&bouquet, "JAVA_TOOL_OPTIONS=-Da", 21);
+	check(8, argv_some, (const char *const[]){ "A=b", NULL }); /* ours are as those of full would be */
+	memset(own, 'x', sizeof(own) - 1);
+	memcpy(own, "JAVA_TOOL_OPTIONS=", 18);
+	s = build(8, argv_some, (const char *const[]){ "A=b", own, "C=d", NULL });
+	assert_int_equal(stack_rebuild(&s, &full, &n, NULL), 0);
+	assert_non_null(memmem(n.bytes, n.len, own, sizeof(own)));
+	assert_null(memmem(n.bytes, n.len, "-Dhttp", 6));
+	free(n.bytes);
+	free(s.bytes);
+	free(image);
+	bouquet = saved;
+}
+
 /* Many pointers to one long string would make the work quadratic. */
 static void test_overlap(void **state)
 {
@@ -220,12 +262,13 @@ static void test_overlap(void **state)
 int main(void)
 {
 	struct in_addr addr = { .s_addr = htonl(0xc6120002) };
-	bouquet_make(addr, 3128, &bouquet);
+	bouquet_make(NULL, addr, 3128, &bouquet);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rebuild),
 		cmocka_unit_test(test_huge),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_overwrite),
+		cmocka_unit_test(test_adopted),
 		cmocka_unit_test(test_overlap),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

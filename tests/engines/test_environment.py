@@ -2,6 +2,7 @@
 """What arming does to a container's program, and what it leaves alone."""
 import collections
 import itertools
+import json
 import os
 import socket
 
@@ -55,6 +56,64 @@ class Environment(WorldTest):
                 self.assertNotIn("hunter2", file.read())
             with open(f"/proc/{container.pid}/cmdline", encoding="latin-1") as file:
                 self.assertEqual(file.read(), "/probe\0")
+
+    def assertAsSaid(self, policy, container, own=()):
+        """What `oci-egress env` says is what there is; own: what the image had."""
+        config = self.world.write("env.json", "{}")
+        done = harness.subprocess.run([harness.PROGRAM, "env", "--format", "json", "--config", config, "--policy",
+                                       os.path.join(self.world.policies, policy + ".json")], capture_output=True, check=True)
+        env, shown, result = self.variables(container)
+        for line in json.loads(done.stdout):
+            name, before = line["name"], dict(own).get(line["name"])
+            if line["action"] == "remove":
+                self.assertEqual(shown[name], 0, name)
+            else:
+                self.assertEqual(shown[name], 1, name)
+                appended = line["action"] == "append" and before
+                self.assertEqual(env[name], (before + " " if appended else "") + line["value"], name)
+        with open(f"/proc/{container.pid}/environ", encoding="utf-8") as file:
+            self.assertEqual(sorted(file.read().split("\0")[:-1]), sorted(result["env"]))
+        self.assertNotIn("hunter2", str(result))
+        self.assertTrue(container.ask("fetch allowed.test:443")["ok"])
+        return env
+
+    @each_link
+    def test_full_profile(self, runtime, link):
+        """Of everything that one client reads by itself, each once; the image's own options of Java stay in front."""
+        own = {"JAVA_TOOL_OPTIONS": "-Xmx1g -Dx=y", "SSLKEYLOGFILE": "/keys", "FTP_PROXY": SECRET, "npm_config_proxy": SECRET,
+               "CLOUDSDK_PROXY_PASSWORD": "hunter2", "no_grpc_proxy": "kept.test", "MINE": "kept", "OURS": "replaced"}
+        environment = {"profile": "full", "set": {"OURS": "a 'quoted' $HOME"}, "keep": ["no_grpc_proxy"]}
+        self.world.policy("full", {**harness.POLICY, "link": link, "all_proxy": "socks5h", "environment": environment})
+        for uid in (0, 1000):
+            with self.subTest(uid=uid), runtime.start(Bundle(self.world, policy="full", uid=uid,
+                                                             env=[f"{k}={v}" for k, v in own.items()])) as container:
+                env = self.assertAsSaid("full", container, own.items())
+                self.assertEqual((env["MINE"], env["no_grpc_proxy"], env["OURS"]), ("kept", "kept.test", "a 'quoted' $HOME"))
+                address = "198.18.0.2" if link == "veth" else "127.0.0.1"
+                self.assertEqual(env["all_proxy"], f"socks5h://{address}:3128")
+                self.assertEqual(env["RSYNC_PROXY"], address + ":3128")
+                self.assertTrue(env["JAVA_TOOL_OPTIONS"].startswith(f"-Xmx1g -Dx=y -Dhttp.proxyHost={address} "))
+
+    @each_runtime
+    def test_as_much_as_there_can_be(self, runtime):
+        self.world.policy("large", {**harness.POLICY, "direct": [f"172.16.{i}.0/28" for i in range(32)], "environment": {
+            "profile": "full", "set": {f"V{i:02}": "x" * 251 for i in range(32)}}})
+        for uid in (0, 1000):
+            own = {"JAVA_TOOL_OPTIONS": "-D" + "x" * 4000}
+            with self.subTest(uid=uid), runtime.start(Bundle(self.world, policy="large", uid=uid,
+                                                             env=[f"{k}={v}" for k, v in own.items()])) as container:
+                self.assertAsSaid("large", container, own.items())
+
+    @each_runtime
+    def test_no_profile(self, runtime):
+        """Nothing but what the policy sets: the rest is as the image has it. The walls are there all the same."""
+        self.world.policy("none", {**harness.POLICY, "environment": {"profile": "none", "set": {"OURS": "set"}}})
+        env = [f"https_proxy={SECRET}", "SSLKEYLOGFILE=/keys"]
+        with runtime.start(Bundle(self.world, policy="none", env=env)) as container:
+            variables, shown, _ = self.variables(container)
+            self.assertEqual((variables["https_proxy"], variables["SSLKEYLOGFILE"], variables["OURS"]), (SECRET, "/keys", "set"))
+            self.assertEqual(shown["http_proxy"] + shown["OCI_EGRESS"], 0)
+            self.assertEqual(container.status("Seccomp"), "2")
 
     @each_runtime
     def test_with_a_profile(self, runtime):

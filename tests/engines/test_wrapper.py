@@ -84,6 +84,25 @@ class Wrapper(Covered):
         self.assertNothingSeen()
 
     @each_wrapped
+    def test_full_profile(self, runtime):
+        """What is taken out is not there, and the image's own options of Java stay in front of ours, once."""
+        self.world.policy("full", {**harness.POLICY, "environment": {"profile": "full", "set": {"OURS": "set"}}})
+        ours = "-Dhttp.proxyHost=198.18.0.2 -Dhttp.proxyPort=3128 -Dhttps.proxyHost=198.18.0.2 -Dhttps.proxyPort=3128"
+        env = ["PATH=/bin", "JAVA_TOOL_OPTIONS=-Xmx1g", "SSLKEYLOGFILE=/keys", f"YARN_HTTP_PROXY={SECRET}"]
+        with runtime.start(bundle_of(self.world, policy="full", env=env)) as container:
+            again = [*env[:1], f"JAVA_TOOL_OPTIONS=-Xmx1g {ours}", *env[2:]]
+            without_file = container.exec()
+            for talk in (container, self.exec_file(container, self.process_file(env=env)),
+                         self.exec_file(container, self.process_file(env=again)), without_file):
+                found = self.assertCovered(talk)
+                # of a process without a file, crun takes nothing from config.json
+                lost = talk is without_file and runtime.name == "crun"
+                self.assertEqual(found.get("JAVA_TOOL_OPTIONS"), None if lost else f"-Xmx1g {ours}")
+                self.assertEqual((found["OURS"], found["YARN_HTTP_PROXY"]), ("set", "http://198.18.0.2:3128"))
+                self.assertNotIn("SSLKEYLOGFILE", found)
+        self.assertClean()
+
+    @each_wrapped
     def test_exec_without_an_environment(self, runtime):
         with runtime.start(bundle_of(self.world)) as container:
             self.assertCovered(self.exec_file(container, self.process_file()))

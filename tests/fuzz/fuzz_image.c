@@ -3,11 +3,13 @@
  * A policy image that somebody else made. What passes image_check() must be safe to read, and to ask: the filter must
  * stay inside whatever its groups and hosts say.
  */
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "oci/bouquet.h"
 #include "oci/image.h"
 #include "proxy/filter.h"
 
@@ -26,6 +28,17 @@ static void read_text(const struct image *image, struct image_text text)
 		abort();
 }
 
+/* Whatever the policy says, all of each variable is there. */
+static void make_bouquet(const struct image *image)
+{
+	static struct bouquet bouquet;
+	bouquet_make(image, (struct in_addr){ htonl(INADDR_LOOPBACK) }, 3128, &bouquet);
+	bouquet_adopt(&bouquet, "JAVA_TOOL_OPTIONS=-Dx", strlen("JAVA_TOOL_OPTIONS=-Dx"));
+	for (size_t i = 0; i < bouquet.n; i++)
+		if (!bouquet_find(&bouquet, bouquet_text(&bouquet, i)))
+			abort();
+}
+
 static void read_tables(const struct image *image)
 {
 	const uint16_t *ports = image_records(image, image->ports);
@@ -41,6 +54,13 @@ static void read_tables(const struct image *image)
 		read_text(image, networks[i].text);
 	for (uint32_t i = 0; i < image->external.argv.count; i++)
 		read_text(image, argv[i]);
+	const struct image_text *set = image_records(image, image->environment.set);
+	const struct image_text *keep = image_records(image, image->environment.keep);
+	for (uint32_t i = 0; i < image->environment.set.count; i++)
+		read_text(image, set[i]);
+	for (uint32_t i = 0; i < image->environment.keep.count; i++)
+		read_text(image, keep[i]);
+	make_bouquet(image);
 }
 
 /* A rule that the filter names is read as the log reads it: so many bytes, or up to a NUL. */

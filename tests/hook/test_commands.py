@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `oci-egress check` and `oci-egress status` print, to the letter. Needs root, whose run directory it must be.
+"""What `oci-egress check`, `oci-egress status` and `oci-egress env` print, to the letter. Needs root, whose run directory it must be.
 
 usage: test_commands.py OCI_EGRESS
 """
@@ -205,6 +205,68 @@ class Status(Command):
         self.status('', 'more', err='oci-egress status: unexpected "more"\n', code=2)
         self.says(2, '', 'oci-egress status: --run relative: expected an absolute path\n', 'status', '--config',
                   self.config, '--run', 'relative')
+
+
+class Env(Command):
+    def setUp(self):
+        super().setUp()
+        self.config = self.write('config.json', '{}')
+        self.write('full.json', '{"link": "socket", "environment": {"profile": "full", "set": {"A": "it\'s $HOME"}}}')
+
+    def write(self, name, text):
+        path = os.path.join(self.dir, name)
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text)
+        return path
+
+    def env(self, *args):
+        return subprocess.run([PROGRAM, 'env', '--config', self.config, '--policies', self.dir, *args], capture_output=True,
+                              text=True, timeout=WAIT, check=True).stdout
+
+    def test_table(self):
+        lines = self.env().splitlines()
+        self.assertEqual(lines[:2], [
+            'http_proxy          http://198.18.0.2:3128               curl, wget, git, Go, Python, Ruby, Perl, more  curl(1)',
+            '    curl reads this one alone, and no HTTP_PROXY'])
+        self.assertIn('SSLKEYLOGFILE       (taken out)                          curl, Firefox, Chromium, Python                '
+                      'https://firefox-source-docs.mozilla.org/security/nss/legacy/key_log_format/index.html', lines)
+        self.assertEqual(lines[-1], '10 variables, 408 bytes')
+        text = self.env('--policy', 'full', '--format', 'table')
+        self.assertIn('JAVA_TOOL_OPTIONS         (behind its own) -Dhttp.proxyHost=127.0.0.1 ', text)
+        self.assertIn(f'set by the policy                               {self.dir}/full.json\n', text)
+
+    def test_file_or_name(self):
+        self.assertEqual(self.env('--policy', 'full'), self.env('--policy', os.path.join(self.dir, 'full.json')))
+
+    def test_json(self):
+        found = {line['name']: line for line in json.loads(self.env('--policy', 'full', '--format', 'json'))}
+        self.assertEqual(found['RSYNC_PROXY'], {
+            'name': 'RSYNC_PROXY', 'action': 'set', 'value': '127.0.0.1:3128', 'kind': 'proxy', 'clients': 'rsync, of rsync:// and ::',
+            'documented': 'rsync(1)', 'trap': 'host:port, no scheme; the policy has to allow port 873; not read over ssh'})
+        self.assertEqual([found[name]['action'] for name in ('JAVA_TOOL_OPTIONS', 'FTP_PROXY', 'A')], ['append', 'remove', 'set'])
+        self.assertEqual((found['A']['value'], found['A']['kind'], found['FTP_PROXY']['value']), ("it's $HOME", 'policy', None))
+        none = self.write('none.json', '{"environment": {"profile": "none"}}')
+        self.assertEqual(self.env('--policy', none, '--format', 'json'), '[]\n')
+
+    def test_sh(self):
+        """A shell that reads it has what the array says."""
+        script = 'eval "$(' + ' '.join([PROGRAM, 'env', '--config', self.config, '--policies', self.dir, '--policy', 'full', '--format',
+                                        'sh']) + ')" && env'
+        before = {'PATH': os.environ['PATH'], 'JAVA_TOOL_OPTIONS': '-Xa', 'SSLKEYLOGFILE': '/keys', 'MINE': 'kept'}
+        text = subprocess.run(['sh', '-euc', script], capture_output=True, text=True, timeout=WAIT, check=True, env=before).stdout
+        found = dict(line.split('=', 1) for line in text.splitlines())
+        for line in json.loads(self.env('--policy', 'full', '--format', 'json')):
+            value = line['value']
+            self.assertEqual(found.get(line['name']), '-Xa ' + value if line['action'] == 'append' else value, line)
+        self.assertEqual(found['MINE'], 'kept')
+
+    def test_errors(self):
+        for args, err in ((('x',), 'x: expected no operand'), (('--format', 'yaml'), '--format yaml: expected sh, json or table'),
+                          (('--policy', './none.json'), './none.json: No such file or directory'),
+                          (('--config', '/nonexistent/c.json'), '/nonexistent/c.json: No such file or directory')):
+            self.says(1, '', f'oci-egress env: {err}\n', 'env', *args)
+        self.says(1, '', f'oci-egress env: policy other: {self.dir}/other.json: No such file or directory\n', 'env', '--config',
+                  self.config, '--policies', self.dir, '--policy', 'other')
 
 
 if __name__ == '__main__':

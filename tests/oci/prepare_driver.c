@@ -18,7 +18,7 @@ static int prepare_one(const char *text, size_t len, bool config, int profiles, 
 	static const char *const create_args[] = { "--policy", "p", NULL };
 	const struct prepare_hook hook = { .program = "/usr/bin/oci-egress", .args = args, .create_args = create_args };
 	struct bouquet bouquet;
-	bouquet_make((struct in_addr){ htonl(0xc6120002) }, 3128, &bouquet);
+	bouquet_make(NULL, (struct in_addr){ htonl(0xc6120002) }, 3128, &bouquet);
 
 	_cleanup_json_ struct json *json = NULL;
 	struct config *read = NULL;

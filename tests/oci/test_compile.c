@@ -39,6 +39,10 @@ static void test_defaults(void **state)
 	assert_int_equal(image->startup_timeout_ms, 10000);
 	assert_int_equal(image->sni, IMAGE_SNI_MATCH);
 	assert_int_equal(image->on_reload, IMAGE_ON_RELOAD_END);
+	assert_int_equal(image->environment.profile, IMAGE_PROFILE_PROXY);
+	assert_int_equal(image->environment.all_proxy, IMAGE_ALL_PROXY_HTTP);
+	assert_int_equal(image->environment.set.count, 0);
+	assert_int_equal(image->environment.keep.count, 0);
 	assert_int_equal(image->limits.connections, 256);
 	assert_int_equal(image->limits.connections_per_second, 1000);
 	assert_int_equal(image->limits.response_head_bytes, 65536);
@@ -245,9 +249,69 @@ static void test_external(void **state)
 	free(image);
 }
 
+static const char *text_of(const struct image *image, struct image_table table, uint32_t i)
+{
+	const struct image_text *texts = image_records(image, table);
+	assert_int_equal(strlen(image_string(image, texts[i])), texts[i].len);
+	return image_string(image, texts[i]);
+}
+
+static void test_environment(void **state)
+{
+	(void) state;
+	struct image *image =
+		good("{\"all_proxy\":\"socks5h\",\"environment\":{\"profile\":\"full\","
+		     "\"set\":{\"A\":\"\",\"_b9\":\"x=y \\u00e9\"},\"keep\":[\"SSLKEYLOGFILE\",\"no_proxy\"]}}");
+	assert_int_equal(image->environment.profile, IMAGE_PROFILE_FULL);
+	assert_int_equal(image->environment.all_proxy, IMAGE_ALL_PROXY_SOCKS5H);
+	assert_int_equal(image->environment.set.count, 2);
+	assert_string_equal(text_of(image, image->environment.set, 0), "A=");
+	assert_string_equal(text_of(image, image->environment.set, 1), "_b9=x=y \303\251");
+	assert_int_equal(image->environment.keep.count, 2);
+	assert_string_equal(text_of(image, image->environment.keep, 1), "no_proxy");
+	free(image);
+
+	image = good("{\"environment\":{\"profile\":\"none\"},\"proxy\":{\"command\":[\"/p\"]}}");
+	assert_int_equal(image->environment.profile, IMAGE_PROFILE_NONE);
+	free(image);
+}
+
+/* {"environment":{"set":{"V0":"xx..",...}}}, n of them, each with len bytes: what is wrong with it, or "". */
+static const char *refusal_of_set(unsigned n, unsigned len)
+{
+	static char text[1 << 17], value[8192];
+	static struct error err;
+	err.msg[0] = '\0';
+	memset(value, 'x', len);
+	value[len] = '\0';
+	int at = sprintf(text, "{\"environment\":{\"set\":{");
+	for (unsigned i = 0; i < n; i++)
+		at += sprintf(text + at, "%s\"V%02u\":\"%s\"", i ? "," : "", i, value);
+	(void) sprintf(text + at, "}}}");
+	struct image *image = NULL;
+	if (compile(text, strlen(text), &image, &err) == 0)
+		free(image);
+	return err.msg;
+}
+
+static void test_environment_limits(void **state)
+{
+	(void) state;
+	assert_string_equal(refusal_of_set(32, 100), "");
+	assert_non_null(strstr(refusal_of_set(33, 1), "environment.set: has 33 variables, expected at most 32"));
+	assert_string_equal(refusal_of_set(1, 4096), "");
+	assert_non_null(strstr(refusal_of_set(1, 4097), "environment.set.V00: is longer than 4096 bytes"));
+	assert_string_equal(refusal_of_set(32, 251), ""); /* 8192 / 32, less "V00=" and the NUL */
+	assert_non_null(strstr(refusal_of_set(32, 252), "has 8224 bytes of names and values, expected at most 8192"));
+}
+
 static void test_bad(void **state)
 {
 	(void) state;
+#define NAMES "expected letters, digits and _, at most 128, the first no digit"
+#define ADDRESS                                                                                                   \
+	"is where the image or the engine may have another proxy's address, and credentials with it, so that it " \
+	"cannot be kept; \"set\" can give it a value"
 #define BESIDE "cannot stand beside \"proxy\": the external proxy decides alone; remove one of the two"
 	static const struct {
 		const char *text;
@@ -306,6 +370,41 @@ static void test_bad(void **state)
 		{ "{\"deny\":[],\"proxy\":{\"command\":[\"/p\"]}}", "F:1:2: deny: " BESIDE },
 		{ "{\"proxy\":{\"command\":[\"/p\"]},\"ports\":[80]}", "F:1:29: ports: " BESIDE },
 		{ "{\"proxy\":{\"command\":[\"/p\"]},\"networks\":[]}", "F:1:29: networks: " BESIDE },
+		{ "{\"all_proxy\":\"socks5\"}", "F:1:14: all_proxy: is \"socks5\", expected \"http\" or \"socks5h\"" },
+		{ "{\"environment\":[]}", "F:1:16: environment: is an array, expected an object" },
+		{ "{\"environment\":{\"profile\":\"all\"}}",
+			"F:1:27: environment.profile: is \"all\", expected \"none\" or \"proxy\" or \"full\"" },
+		{ "{\"environment\":{\"tools\":[]}}",
+			"F:1:17: environment.tools: unknown key, expected one of: profile, set, keep" },
+		{ "{\"environment\":{\"set\":{\"A\":1}}}",
+			"F:1:28: environment.set.A: is a number, expected a string" },
+		{ "{\"environment\":{\"set\":{\"\":\"\"}}}",
+			"F:1:24: environment.set.: is no name of a variable, " NAMES },
+		{ "{\"environment\":{\"set\":{\"A=B\":\"\"}}}",
+			"F:1:24: environment.set.A=B: is no name of a variable, " NAMES },
+		{ "{\"environment\":{\"set\":{\"1A\":\"\"}}}",
+			"F:1:24: environment.set.1A: is no name of a variable, " NAMES },
+		{ "{\"environment\":{\"set\":{\"A\\u0007\":\"\"}}}",
+			"F:1:24: environment.set.A\\x07: is no name of a variable, " NAMES },
+		{ "{\"environment\":{\"set\":{\"LD_PRELOAD\":\"/x\"}}}",
+			"F:1:24: environment.set.LD_PRELOAD: is the dynamic loader's (ld.so(8)), which a policy cannot "
+			"set" },
+		{ "{\"environment\":{\"set\":{\"GLIBC_TUNABLES\":\"x\"}}}",
+			"F:1:24: environment.set.GLIBC_TUNABLES: is the dynamic loader's (ld.so(8)), which a policy "
+			"cannot set" },
+		{ "{\"environment\":{\"set\":{\"A\":\"x\\ny\"}}}",
+			"F:1:28: environment.set.A: has control bytes, which a value of a variable cannot have here" },
+		{ "{\"environment\":{\"keep\":[\"PATH\"]}}",
+			"F:1:25: environment.keep[0]: \"PATH\": is none of the variables that are set or taken out "
+			"(oci-egress env lists them): it is kept anyway" },
+		{ "{\"environment\":{\"keep\":[\"NO_PROXY\",\"https_proxy\"]}}",
+			"F:1:36: environment.keep[1]: \"https_proxy\": " ADDRESS },
+		{ "{\"environment\":{\"keep\":[\"CLOUDSDK_PROXY_PASSWORD\"]}}",
+			"F:1:25: environment.keep[0]: \"CLOUDSDK_PROXY_PASSWORD\": " ADDRESS },
+		{ "{\"environment\":{\"keep\":[\"no_proxy\",\"no_proxy\"]}}",
+			"F:1:36: environment.keep[1]: \"no_proxy\": is there twice" },
+		{ "{\"environment\":{\"keep\":[\"no_proxy\"],\"set\":{\"no_proxy\":\"*\"}}}",
+			"F:1:25: environment.keep[0]: \"no_proxy\": is set as well; remove one of the two" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct image *image = NULL;
@@ -401,6 +500,8 @@ int main(void)
 		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_external),
+		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_environment_limits),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_equal_bytes),
 		cmocka_unit_test(test_many),

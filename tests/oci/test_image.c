@@ -19,6 +19,7 @@ static struct image *compile(const char *text)
 
 static const char builtin[] = "{\"allow\":[\"a.example.com\",\"b.example.com\",\"8.8.8.8\",\"*.c.example.com\"],"
 			      "\"deny\":[\"d.example.com\"],\"networks\":[\"10.0.0.0/8\",\"::1/128\"]}";
+static const char variables[] = "{\"environment\":{\"set\":{\"AB\":\"x\"},\"keep\":[\"no_proxy\"]}}";
 static const char external[] = "{\"proxy\":{\"command\":[\"/p\",\"x\"],\"user\":\"u\"}}";
 
 static struct image_network *networks(struct image *image)
@@ -34,6 +35,16 @@ static uint16_t *ports(struct image *image)
 static struct image_text *argv(struct image *image)
 {
 	return (void *) ((char *) image + image->external.argv.offset);
+}
+
+static struct image_text *set(struct image *image)
+{
+	return (void *) ((char *) image + image->environment.set.offset);
+}
+
+static struct image_text *keep(struct image *image)
+{
+	return (void *) ((char *) image + image->environment.keep.offset);
 }
 
 static char *bytes(struct image *image, struct image_text text)
@@ -241,6 +252,55 @@ DAMAGE(external_stop)
 {
 	i->external.stop_timeout_ms = 60001;
 }
+DAMAGE(profile_none)
+{
+	i->environment.profile = 0;
+}
+DAMAGE(profile_past)
+{
+	i->environment.profile = IMAGE_PROFILE_FULL + 1;
+}
+DAMAGE(all_proxy)
+{
+	i->environment.all_proxy = IMAGE_ALL_PROXY_SOCKS5H + 1;
+}
+DAMAGE(set_many)
+{
+	i->environment.set.count = IMAGE_SET_MAX + 1;
+}
+DAMAGE(set_far)
+{
+	i->environment.set.offset = i->size & ~3u;
+}
+DAMAGE(set_open)
+{
+	set(i)[0].len--;
+}
+DAMAGE(set_nul)
+{
+	bytes(i, set(i)[0])[2] = '\0';
+}
+DAMAGE(set_nameless)
+{
+	bytes(i, set(i)[0])[0] = '=';
+	bytes(i, set(i)[0])[2] = 'x';
+}
+DAMAGE(set_long)
+{
+	set(i)[0].len = IMAGE_SET_BYTES_MAX;
+}
+DAMAGE(keep_many)
+{
+	i->environment.keep.count = IMAGE_KEEP_MAX + 1;
+}
+DAMAGE(keep_askew)
+{
+	i->environment.keep.offset++;
+}
+DAMAGE(keep_far)
+{
+	keep(i)[0].offset = UINT32_MAX;
+}
 
 #define ROW(policy, what)                    \
 	{                                    \
@@ -251,6 +311,18 @@ static const struct {
 	const char *name;
 	void (*damage)(struct image *image);
 } damages[] = {
+	ROW(variables, profile_none),
+	ROW(variables, profile_past),
+	ROW(variables, all_proxy),
+	ROW(variables, set_many),
+	ROW(variables, set_far),
+	ROW(variables, set_open),
+	ROW(variables, set_nul),
+	ROW(variables, set_nameless),
+	ROW(variables, set_long),
+	ROW(variables, keep_many),
+	ROW(variables, keep_askew),
+	ROW(variables, keep_far),
 	ROW(builtin, magic),
 	ROW(builtin, version),
 	ROW(builtin, size_more),
