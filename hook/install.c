@@ -140,7 +140,7 @@ static int find_original(const struct install *install, const struct install_fil
 	if (whole || install_same(now->before, now->before_len, earlier->after, earlier->after_len))
 		return copy_text(earlier->before, earlier->before_len, &ret->before, &ret->before_len, err);
 	if (now->before) {
-		int r = install_strip(install, now, now->before, now->before_len, &stripped, &len, err);
+		int r = install_strip(install, now, earlier->before, earlier->before_len, &stripped, &len, err);
 		if (r < 0)
 			return r;
 	}
@@ -253,11 +253,12 @@ static void note(const struct install_file *file, const char *text)
 	(void) printf("%s: %s\n", file->path, text);
 }
 
-static int strip(const struct install *install, struct install_file *file, const char *why, struct error *err)
+static int strip(const struct install *install, struct install_file *file, const char *found, size_t found_len,
+	const char *why, struct error *err)
 {
 	char *text;
 	size_t len;
-	int r = install_strip(install, file, file->before, file->before_len, &text, &len, err);
+	int r = install_strip(install, file, found, found_len, &text, &len, err);
 	if (r < 0)
 		return r;
 	if (!text)
@@ -287,7 +288,8 @@ static int take_back(const struct install *install, struct install_file *file, s
 	if (untouched || as_found || !file->before)
 		return copy_text(file->before, file->before_len, &file->after, &file->after_len, err);
 	if (!as_left && file->part != INSTALL_OWN && file->part != INSTALL_LINK)
-		return strip(install, file, "edited by others since: only the part of oci-egress is taken out", err);
+		return strip(install, file, found, found_len,
+			"edited by others since: only the part of oci-egress is taken out", err);
 	if (!as_left)
 		note(file, "edited by others since: taken back all the same");
 	return copy_text(found, found_len, &file->after, &file->after_len, err);
@@ -302,7 +304,8 @@ static int take_out(struct install *install, const struct install_engine *engine
 		if (file->part == INSTALL_OWN || file->part == INSTALL_LINK)
 			r = copy_text(NULL, 0, &file->after, &file->after_len, err);
 		else if (file->before)
-			r = strip(install, file, "without a journal: the part of oci-egress is taken out", err);
+			r = strip(
+				install, file, NULL, 0, "without a journal: the part of oci-egress is taken out", err);
 		else
 			r = copy_text(NULL, 0, &file->after, &file->after_len, err);
 	}

@@ -85,13 +85,13 @@ int install_add_text(
 int install_add_hooks(struct install *install, const char *dir, struct error *err);
 
 /*
- * Takes our part out of a text. *ret (to be freed) is NULL where nothing of ours is in it. -EINVAL: it cannot be
- * parsed.
+ * Takes our part out of file->before, and puts back what it stands in the place of in found, as install came upon the
+ * file (NULL: not known). *ret (to be freed) is NULL where nothing of ours is in it. -EINVAL: it cannot be parsed.
  */
-int install_strip(const struct install *install, const struct install_file *file, const char *text, size_t len,
+int install_strip(const struct install *install, const struct install_file *file, const char *found, size_t found_len,
 	char **ret, size_t *ret_len, struct error *err);
-int install_strip_docker(
-	const char *path, const char *text, size_t len, char **ret, size_t *ret_len, struct error *err);
+int install_strip_docker(const struct install_file *file, const char *found, size_t found_len, char **ret,
+	size_t *ret_len, struct error *err);
 int install_strip_containerd(
 	const char *path, const char *text, size_t len, char **ret, size_t *ret_len, struct error *err);
 

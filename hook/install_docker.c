@@ -193,12 +193,85 @@ static int plan(struct install *install, struct error *err)
 	return 0;
 }
 
-static bool is_ours(const struct json_value *member)
+/* A name that install gives. */
+static bool is_our_name(const char *name, size_t len)
 {
 	static const char prefix[] = RUNTIME;
 	size_t n = sizeof(prefix) - 1;
-	return member->key_len >= n && memcmp(member->key, prefix, n) == 0 &&
-	       (member->key_len == n || member->key[n] == '-');
+	return len >= n && memcmp(name, prefix, n) == 0 && (len == n || name[n] == '-');
+}
+
+/* The name alone says little: others may have called theirs so. */
+static bool is_our_runtime(const struct json_value *member)
+{
+	static const char program[] = "/oci-egress-runtime";
+	size_t n = sizeof(program) - 1;
+	const struct json_value *path = member->kind == JSON_OBJECT ? json_member(member, "path") : NULL;
+	if (!path || path->kind != JSON_STRING || !is_our_name(member->key, member->key_len))
+		return false;
+	const char *last = memrchr(path->bytes, '/', path->len);
+	size_t len = last ? (size_t) (path->bytes + path->len - last) : 0;
+	return len >= n && memcmp(last, program, n) == 0 && (len == n || (last[n] == '@' && len > n + 1));
+}
+
+static const struct json_value *find_runtime(const struct json *json, const char *name, size_t len)
+{
+	const struct json_value *runtimes = json_member(json_root(json), "runtimes");
+	if (!runtimes || runtimes->kind != JSON_OBJECT)
+		return NULL;
+	for (const struct json_value *m = runtimes->first; m; m = m->next)
+		if (m->key_len == len && memcmp(m->key, name, len) == 0)
+			return m;
+	return NULL;
+}
+
+/* With our name, and our runtime or none behind it. */
+static bool is_our_default(const struct json *json, const struct json_value *value)
+{
+	if (value->kind != JSON_STRING || !is_our_name(value->bytes, value->len))
+		return false;
+	const struct json_value *runtime = find_runtime(json, value->bytes, value->len);
+	return !runtime || is_our_runtime(runtime);
+}
+
+/* What install found in the place of a member, or NULL. */
+static const struct json_value *find_former(
+	const struct json *found, const struct json *json, const struct json_value *member)
+{
+	if (!found)
+		return NULL;
+	if (member->parent != json_root(json))
+		return find_runtime(found, member->key, member->key_len);
+	const struct json_value *former = json_member(json_root(found), "default-runtime");
+	/* dockerd does not start with a default that somebody has taken out of the runtimes since. */
+	bool gone = former && former->kind == JSON_STRING && find_runtime(found, former->bytes, former->len) &&
+		    !find_runtime(json, former->bytes, former->len);
+	return gone ? NULL : former;
+}
+
+static bool is_as_found(const struct json *found, const struct json *json, const struct json_value *member)
+{
+	size_t len, former_len;
+	const struct json_value *former = find_former(found, json, member);
+	if (!former)
+		return false;
+	const char *source = edit_source(json, member, &len), *was = edit_source(found, former, &former_len);
+	return install_same(source, len, was, former_len);
+}
+
+/* The next member that is ours, and not as install found it: the default, while its runtime is there, or a runtime. */
+static const struct json_value *find_ours(const struct json *found, const struct json *json)
+{
+	const struct json_value *runtimes = json_member(json_root(json), "runtimes");
+	const struct json_value *named = json_member(json_root(json), "default-runtime");
+	if (named && is_our_default(json, named) && !is_as_found(found, json, named))
+		return named;
+	if (!runtimes || runtimes->kind != JSON_OBJECT)
+		return NULL;
+	for (const struct json_value *m = runtimes->first; m; m = m->next)
+		if (is_our_runtime(m) && !is_as_found(found, json, m))
+			return m;
+	return NULL;
 }
 
 /* Where a member starts and ends, with the comma that it needs, or that the next one would. */
@@ -216,48 +289,73 @@ static void find_extent(
 		*ret_to = (size_t) (edit_source(json, member, &n) - text) + n;
 }
 
-/* The next member that is ours: a runtime, all runtimes where no other is left, or the default. */
-static const struct json_value *find_ours(const struct json *json)
+static int put_back(const struct json *found, const struct json_value *former, const struct json *json,
+	const struct json_value *member, char **text, size_t *len, struct error *err)
 {
-	const struct json_value *runtimes = json_member(json_root(json), "runtimes");
-	const struct json_value *named = json_member(json_root(json), "default-runtime");
-	if (named && named->kind == JSON_STRING) {
-		const struct json_value as_key = { .key = named->bytes, .key_len = named->len };
-		if (is_ours(&as_key))
-			return named;
-	}
-	if (!runtimes || runtimes->kind != JSON_OBJECT)
-		return NULL;
-	for (const struct json_value *m = runtimes->first; m; m = m->next)
-		if (is_ours(m))
-			return runtimes->len == 1 ? runtimes : m;
-	return NULL;
+	_cleanup_edit_ struct edit edit = { .json = json };
+	size_t n;
+	const char *source = edit_source(found, former, &n);
+	char *edited = NULL;
+	int r = edit_replace(&edit, member, source, n, err);
+	if (r == 0)
+		r = edit_apply(&edit, &edited, len, err);
+	if (r < 0)
+		return r;
+	free(*text);
+	*text = edited;
+	return 0;
 }
 
-int install_strip_docker(const char *path, const char *text, size_t len, char **ret, size_t *ret_len, struct error *err)
+static void take_out(const struct json *json, const struct json_value *member, char *text, size_t *len)
 {
-	_cleanup_free_ char *now = NULL;
-	bool found = false;
-	for (;;) {
-		_cleanup_json_ struct json *json = NULL;
-		int r = json_parse(path, now ? now : text, len, false, &json, err);
-		if (r < 0)
-			return r;
-		const struct json_value *ours = find_ours(json);
-		if (!ours)
+	size_t from, to;
+	/* All runtimes, where no other is left. */
+	bool whole = member->parent != json_root(json) && member->parent->len == 1;
+	find_extent(json, whole ? member->parent : member, text, &from, &to);
+	memmove(text + from, text + to, *len - to);
+	*len -= to - from;
+	text[*len] = '\0';
+}
+
+/* Returns 1 where there was one, 0 where none is left. */
+static int strip_next(const struct json *found, const char *path, char **text, size_t *len, struct error *err)
+{
+	_cleanup_json_ struct json *json = NULL;
+	int r = json_parse(path, *text, *len, false, &json, err);
+	if (r < 0)
+		return r;
+	const struct json_value *ours = find_ours(found, json);
+	if (!ours)
+		return 0;
+	const struct json_value *former = find_former(found, json, ours);
+	if (former)
+		r = put_back(found, former, json, ours, text, len, err);
+	else
+		take_out(json, ours, *text, len);
+	return r < 0 ? r : 1;
+}
+
+int install_strip_docker(const struct install_file *file, const char *found, size_t found_len, char **ret,
+	size_t *ret_len, struct error *err)
+{
+	_cleanup_json_ struct json *json = NULL;
+	_cleanup_free_ char *now = malloc(file->before_len + 1);
+	size_t len = file->before_len;
+	bool changed = false, blank = !found || found[strspn(found, " \t\r\n")] == '\0';
+	if (!now)
+		return error_set(err, ENOMEM, "%s", file->path);
+	memcpy(now, file->before, len + 1);
+	int r = blank ? 0 : json_parse(file->path, found, found_len, false, &json, err);
+	while (r == 0) {
+		r = strip_next(json, file->path, &now, &len, err);
+		if (r <= 0)
 			break;
-		if (!now && !(now = malloc(len + 1)))
-			return error_set(err, ENOMEM, "%s", path);
-		size_t from, to;
-		find_extent(json, ours, found ? now : text, &from, &to);
-		if (!found)
-			memcpy(now, text, len);
-		found = true;
-		memmove(now + from, now + to, len - to);
-		len -= to - from;
-		now[len] = '\0';
+		changed = true;
+		r = 0;
 	}
-	*ret = TAKE_PTR(now);
+	if (r < 0)
+		return r;
+	*ret = changed ? TAKE_PTR(now) : NULL;
 	*ret_len = len;
 	return 0;
 }

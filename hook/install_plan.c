@@ -117,16 +117,17 @@ int install_add_hooks(struct install *install, const char *dir, struct error *er
 	return r < 0 ? r : add_hook(install, dir, "oci-egress-poststop.json", "poststop", err);
 }
 
-int install_strip(const struct install *install, const struct install_file *file, const char *text, size_t len,
+int install_strip(const struct install *install, const struct install_file *file, const char *found, size_t found_len,
 	char **ret, size_t *ret_len, struct error *err)
 {
 	switch (file->part) {
 	case INSTALL_DOCKER:
-		return install_strip_docker(file->path, text, len, ret, ret_len, err);
+		return install_strip_docker(file, found, found_len, ret, ret_len, err);
 	case INSTALL_HOOKS_DIR:
-		return hooksdir_strip(file->path, install->hooks_dir, text, len, ret, ret_len, err);
+		return hooksdir_strip(
+			file->path, install->hooks_dir, file->before, file->before_len, ret, ret_len, err);
 	case INSTALL_CONTAINERD:
-		return install_strip_containerd(file->path, text, len, ret, ret_len, err);
+		return install_strip_containerd(file->path, file->before, file->before_len, ret, ret_len, err);
 	default:
 		*ret = NULL;
 		return 0;

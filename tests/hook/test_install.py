@@ -354,6 +354,37 @@ class Docker(Install):
                 self.assertEqual(json.loads(self.read(DAEMON)), end)
                 self.assertIn('edited by others since', out)
 
+    def test_edited_since_what_others_had(self):
+        """The default of before is it again, unless its runtime is gone; of our name is not ours."""
+        nvidia, own, old = {'path': '/usr/bin/nvidia'}, {'path': '/opt/mine'}, {'path': '/old'}
+        near = {f'oci-egress-{i}': {'path': path} for i, path in enumerate(
+            ('/opt/oci-egress-runtime2', '/opt/oci-egress-runtime@', 'oci-egress-runtime', '/oci-egress-runtime/x', ''))}
+        others = {**near, 'oci-egress-own': own, 'oci-egress-shim': {'runtimeType': 'x'}, 'mine': RUNTIME}
+        args = ['--default', '--policy', 'web']
+        for start, edit, end in (
+                ({'default-runtime': 'nvidia', 'runtimes': {'nvidia': nvidia, **others}}, lambda c: None,
+                 {'default-runtime': 'nvidia', 'runtimes': {'nvidia': nvidia, **others}}),
+                ({'default-runtime': 'nvidia', 'runtimes': {'nvidia': nvidia, **others}}, lambda c: c['runtimes'].pop('nvidia'), {'runtimes': others}),
+                ({'default-runtime': 'nvidia'}, lambda c: c.update({'default-runtime': 'kata'}), {'default-runtime': 'kata'}),
+                ({'default-runtime': 'nvidia'}, lambda c: c.pop('default-runtime'), {}),
+                ({'default-runtime': 'runc'}, lambda c: c.pop('runtimes'), {'default-runtime': 'runc'}),
+                ({'default-runtime': 'oci-egress-own', 'runtimes': {'oci-egress-own': own}}, lambda c: c.update({'default-runtime': 'oci-egress-own'}),
+                 {'default-runtime': 'oci-egress-own', 'runtimes': {'oci-egress-own': own}}),
+                ({'default-runtime': 'oci-egress', 'runtimes': {'oci-egress': old}}, lambda c: None,
+                 {'default-runtime': 'oci-egress', 'runtimes': {'oci-egress': old}}),
+                ({'runtimes': {'oci-egress': RUNTIME}}, lambda c: None, {'runtimes': {'oci-egress': RUNTIME}})):
+            for again in (False, True):
+                with self.subTest(start, end=end, again=again):
+                    self.write(DAEMON, json.dumps(start, indent=2))
+                    self.run_it('install', 'docker', *args)
+                    now = json.loads(self.read(DAEMON))
+                    edit(now)
+                    self.write(DAEMON, json.dumps({**now, 'x': 1}, indent=2))
+                    if again:
+                        self.run_it('install', 'docker', *args)
+                    self.run_it('uninstall', 'docker')
+                    self.assertEqual(json.loads(self.read(DAEMON)), {**end, 'x': 1})
+
     def test_without_a_journal(self):
         self.write(DAEMON, '{"debug": true}')
         self.run_it('install', 'docker')
