@@ -295,6 +295,15 @@ static int take_back(const struct install *install, struct install_file *file, s
 	return copy_text(found, found_len, &file->after, &file->after_len, err);
 }
 
+/* Without a journal: a name of ours may be that of somebody else's file. */
+static int take_away(struct install_file *file, struct error *err)
+{
+	if (!file->before || install_is_ours(file))
+		return copy_text(NULL, 0, &file->after, &file->after_len, err);
+	note(file, "not by oci-egress install: left as it is");
+	return copy_text(file->before, file->before_len, &file->after, &file->after_len, err);
+}
+
 /* Without a journal: what install would write is taken out. */
 static int take_out(struct install *install, const struct install_engine *engine, struct error *err)
 {
@@ -302,7 +311,7 @@ static int take_out(struct install *install, const struct install_engine *engine
 	for (size_t i = 0; i < install->files.n && r == 0; i++) {
 		struct install_file *file = &install->files.list[i];
 		if (file->part == INSTALL_OWN || file->part == INSTALL_LINK)
-			r = copy_text(NULL, 0, &file->after, &file->after_len, err);
+			r = take_away(file, err);
 		else if (file->before)
 			r = strip(
 				install, file, NULL, 0, "without a journal: the part of oci-egress is taken out", err);

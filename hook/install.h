@@ -84,6 +84,12 @@ int install_add_text(
 /* Adds DIR/oci-egress.json and DIR/oci-egress-poststop.json, oci-hooks(5). */
 int install_add_hooks(struct install *install, const char *dir, struct error *err);
 
+/* What a text of ours starts with, where its format has comments. */
+#define INSTALL_MARK "# By oci-egress install "
+
+/* Is there what the plan would write, a hook that calls oci-egress from wherever it is, or a text with the mark? */
+bool install_is_ours(const struct install_file *file);
+
 /*
  * Takes our part out of file->before, and puts back what it stands in the place of in found, as install came upon the
  * file (NULL: not known). *ret (to be freed) is NULL where nothing of ours is in it. -EINVAL: it cannot be parsed.

@@ -33,8 +33,8 @@ static int plan(struct install *install, struct error *err)
 	if (!hooksdir_line(&hooksdir, install->hooks_dir, line, sizeof(line)))
 		return error_set(err, ENAMETOOLONG, "hooks_dir");
 	(void) snprintf(text, sizeof(text),
-		"# By oci-egress install crio. hooks_dir replaces what other files say, and so repeats it.\n"
-		"[crio.runtime]\n%s\n",
+		INSTALL_MARK "crio. hooks_dir replaces what other files say, and so repeats it.\n"
+			     "[crio.runtime]\n%s\n",
 		line);
 	return install_add_text(install, DROPINS "/" DROPIN, INSTALL_OWN, text, err);
 }

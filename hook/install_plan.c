@@ -10,6 +10,7 @@
 #include "hook/hooksdir.h"
 #include "hook/install.h"
 #include "hook/rooted.h"
+#include "oci/json.h"
 
 #define HOOK_SIZE 8192
 
@@ -115,6 +116,27 @@ int install_add_hooks(struct install *install, const char *dir, struct error *er
 {
 	int r = add_hook(install, dir, "oci-egress.json", "createRuntime", err);
 	return r < 0 ? r : add_hook(install, dir, "oci-egress-poststop.json", "poststop", err);
+}
+
+static bool is_our_hook(const struct install_file *file)
+{
+	static const char program[] = "/oci-egress";
+	_cleanup_json_ struct json *json = NULL;
+	size_t n = sizeof(program) - 1;
+	if (json_parse(file->path, file->before, file->before_len, false, &json, NULL) < 0)
+		return false;
+	const struct json_value *hook = json_member(json_root(json), "hook");
+	const struct json_value *path = hook && hook->kind == JSON_OBJECT ? json_member(hook, "path") : NULL;
+	return path && path->kind == JSON_STRING && path->len >= n &&
+	       memcmp(path->bytes + path->len - n, program, n) == 0;
+}
+
+bool install_is_ours(const struct install_file *file)
+{
+	if (install_same(file->before, file->before_len, file->after, file->after_len))
+		return true;
+	return file->before && file->part == INSTALL_OWN &&
+	       (strncmp(file->before, INSTALL_MARK, strlen(INSTALL_MARK)) == 0 || is_our_hook(file));
 }
 
 int install_strip(const struct install *install, const struct install_file *file, const char *found, size_t found_len,

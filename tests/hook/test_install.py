@@ -155,6 +155,27 @@ class Podman(Install):
         self.write(SHARED + NAMES[0], text)
         self.assertIn('was there before', self.both_ways('podman'))
 
+    def test_without_a_journal(self):
+        """Files of our names go where they call our program, from wherever it is; those of others stay."""
+        ours = [hook('poststop'), hook('poststop').replace('/usr/bin', '/opt/b'), hook('poststop').replace('/', '\\/')]
+        others = [hook('poststop').replace('/usr/bin/oci-egress', path) for path in ('/usr/bin/not-oci-egress', '/usr/bin/oci-egress2', 'oci-egress')]
+        others += ['', 'no JSON', '{"hook": []}', '{"hook": {"path": 1}}', hook('poststop') + '}']
+        for text, stays in [(t, False) for t in ours] + [(t, True) for t in others]:
+            with self.subTest(text):
+                self.run_it('install', 'podman')
+                shutil.rmtree(self.path('var'))
+                self.write(SHARED + NAMES[1], text)
+                before = self.tree()
+                self.run_it('uninstall', 'podman', '--dry-run')
+                self.assertEqual(self.tree(), before)
+                out = self.run_it('uninstall', 'podman')
+                self.assertFalse(os.path.exists(self.path(SHARED + NAMES[0])))
+                self.assertEqual(os.path.exists(self.path(SHARED + NAMES[1])), stays)
+                self.assertEqual(f'/{SHARED}{NAMES[1]}: not by oci-egress install: left as it is\n' in out, stays)
+                if stays:
+                    self.assertEqual(self.read(SHARED + NAMES[1]), text)
+                    self.assertIn('nothing to take back', self.run_it('uninstall', 'podman'))
+
     def test_hooks_dir_set(self):
         """The last of the last file that sets it is where a hook is masked by none."""
         self.write(self.CONF, '[engine]\nhooks_dir = ["/not/this"]\n')
@@ -466,6 +487,15 @@ class Crio(Install):
         self.write(DROPIN, '# edited\n')
         self.assertIn('taken back all the same', self.run_it('uninstall', 'crio'))
         self.assertEqual(self.read(DROPIN), '# mine\n')
+
+    def test_without_a_journal(self):
+        """A drop-in of ours is known by its first line: it repeats what other files said when it was written."""
+        for text, stays in ((dropin('/before', '/etc/oci-egress/hooks.d'), False), ('# mine\n', True)):
+            with self.subTest(text):
+                self.write(DROPIN, text)
+                out = self.run_it('uninstall', 'crio')
+                self.assertEqual(os.path.exists(self.path(DROPIN)), stays)
+                self.assertEqual(f'/{DROPIN}: not by oci-egress install: left as it is\n' in out, stays)
 
     def test_broken(self):
         self.write('etc/crio/crio.conf', '[crio.runtime\n')
