@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "hook/images.h"
+#include "oci/annotation.h"
 #include "oci/imagefile.h"
 
 #define POLICY_DEFAULT "default"
@@ -25,6 +26,17 @@ int choice_take(
 			from, name, POLICY_NAME_MAX, settings->policies);
 	(void) snprintf(plan->policy, sizeof(plan->policy), "%s", name);
 	return 0;
+}
+
+int choice_take_annotation(const struct settings *settings, const char *name, struct plan *plan, struct error *err)
+{
+	if (!settings->policy_from_annotation)
+		return error_say(err, EPERM,
+			"annotation " ANNOTATION_POLICY
+			" says \"%.64s\", and this host's \"policy_from_annotation\" is false "
+			"(an image can bring annotations); remove it",
+			name);
+	return choice_take(settings, "annotation " ANNOTATION_POLICY, name, plan, err);
 }
 
 static int compile_own(const struct images_source *source, struct plan *plan, struct error *err)

@@ -7,11 +7,12 @@
 #include "oci/config.h"
 #include "oci/settings.h"
 
-#define CHOICE_ANNOTATION "oci-egress.policy"
-
 /* The plan is for the policy of that name, if it is a name at all (-EINVAL). from: who names it, for messages. */
 int choice_take(
 	const struct settings *settings, const char *from, const char *name, struct plan *plan, struct error *err);
+
+/* The same of what an annotation names. -EPERM where the host does not let annotations choose. */
+int choice_take_annotation(const struct settings *settings, const char *name, struct plan *plan, struct error *err);
 
 /*
  * Compiles the plan's policy, or takes its image; where it has none, that of the file "default", if there is one: else

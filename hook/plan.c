@@ -15,6 +15,7 @@
 #include "hook/process.h"
 #include "hook/trusted.h"
 #include "netns/netns.h"
+#include "oci/annotation.h"
 #include "oci/config.h"
 
 /*
@@ -56,19 +57,15 @@ static int choose_policy(const struct settings *settings, const char *fixed, str
 {
 	if (fixed)
 		return choice_take(settings, "--policy", fixed, plan, err);
-	const char *from = "annotation " CHOICE_ANNOTATION;
-	const char *name = state_annotation(plan->state, CHOICE_ANNOTATION);
-
-	if (!name && settings->policy_from_env) {
-		int r = read_config(plan->state, config, err);
-		if (r < 0)
-			return r;
-		from = "variable OCI_EGRESS_POLICY";
-		name = (*config)->policy_env;
-	}
-	if (!name)
+	const char *name = state_annotation(plan->state, ANNOTATION_POLICY);
+	if (name)
+		return choice_take_annotation(settings, name, plan, err);
+	if (!settings->policy_from_env)
 		return 0;
-	return choice_take(settings, from, name, plan, err);
+	int r = read_config(plan->state, config, err);
+	if (r == 0 && (*config)->policy_env)
+		r = choice_take(settings, "variable OCI_EGRESS_POLICY", (*config)->policy_env, plan, err);
+	return r;
 }
 
 static int check_annotations(const struct state *state, struct error *err)

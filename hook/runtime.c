@@ -48,7 +48,7 @@ static int execute(const char *runtime, int argc, char **argv, const struct runt
 	words[n++] = runtime;
 	for (int i = 1; i < argc; i++) {
 		/* Behind all others: of two of a name the later one holds. */
-		for (size_t v = 0; i == args->id && v < bouquet->n; v++) {
+		for (size_t v = 0; i == args->options_end && v < bouquet->n; v++) {
 			words[n++] = "--env";
 			words[n++] = bouquet_text(bouquet, v);
 		}

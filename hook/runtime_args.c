@@ -133,6 +133,15 @@ static const struct option *find_name(const struct option *options, const char *
 	return NULL;
 }
 
+/* By the beginning of its name: getopt_long(3), crun's, takes that too. */
+static const struct option *find_beginning(const struct option *options, const char *name, size_t len)
+{
+	for (; len > 0 && options->name; options++)
+		if (strncmp(options->name, name, len) == 0)
+			return options;
+	return NULL;
+}
+
 /*
  * Letters that stand together, "-td" or "-tp FILE" or "-tpFILE": the first that takes a value, and in *ret_value what
  * stands behind it. NULL where there is none, with *ret_known false where there is one that we do not know.
@@ -162,10 +171,11 @@ struct reader {
 	struct runtime_args *args;
 };
 
-/* However it is spelt, and among how many. */
+/* However it is spelt, and among how many; a number may be any. */
 static bool is_admin(const char *capabilities)
 {
-	return strcasestr(capabilities, "net_admin") || strcasestr(capabilities, "sys_admin");
+	return strcasestr(capabilities, "net_admin") || strcasestr(capabilities, "sys_admin") ||
+	       strpbrk(capabilities, "0123456789");
 }
 
 /* Puts the option's value into its field: the one that it has with it, or the next word. */
@@ -174,7 +184,7 @@ static void take_value(struct reader *reader, const struct option *option, const
 	const char *value = with_it;
 	if (!value && reader->at < reader->argc)
 		value = reader->argv[reader->at++];
-	if (option->field)
+	if (option->field && value && *value) /* empty is as if it were not there */
 		memcpy((char *) reader->args + option->field, &value, sizeof(value));
 	if (option->is_capability && value && is_admin(value))
 		reader->args->admin_capability = value;
@@ -187,7 +197,10 @@ static bool read_option(struct reader *reader, const struct option *options)
 	bool one_dash = word[1] != '-';
 	const char *name = word + (one_dash ? 1 : 2);
 	const char *equals = strchr(name, '=');
-	const struct option *option = find_name(options, name, equals ? (size_t) (equals - name) : strlen(name));
+	size_t len = equals ? (size_t) (equals - name) : strlen(name);
+	const struct option *option = find_name(options, name, len);
+	if (!option && !one_dash)
+		option = find_beginning(options, name, len);
 	if (option) {
 		if (option->takes_value)
 			take_value(reader, option, equals ? equals + 1 : NULL);
@@ -227,17 +240,20 @@ static void read_create(struct reader *reader)
 /* Behind the id is a command line of somebody else's. */
 static void read_exec(struct reader *reader)
 {
+	int end = 0;
 	while (more(reader) && is_option(reader->argv[reader->at])) {
 		const char *word = reader->argv[reader->at];
 		if (strcmp(word, "--") == 0) {
-			reader->at++;
+			end = reader->at++;
 			break;
 		}
 		if (!read_option(reader, exec_options) && !reader->args->doubt)
 			reader->args->doubt = word;
 	}
-	if (more(reader))
-		reader->args->id = reader->at;
+	if (!more(reader))
+		return;
+	reader->args->id = reader->at;
+	reader->args->options_end = end ? end : reader->at;
 }
 
 static void read_command(struct reader *reader, enum runtime_command command)

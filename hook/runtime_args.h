@@ -25,6 +25,7 @@ struct runtime_args {
 	/* Of RUNTIME_EXEC: the value of a --cap that is enough to undo any rule in a network namespace. */
 	const char *admin_capability;
 	int id;              /* of RUNTIME_EXEC: which of argv is the container's id; 0: none */
+	int options_end;     /* of RUNTIME_EXEC with an id: in front of which of argv another option can stand */
 	/*
 	 * Of RUNTIME_EXEC: an option that we do not know stands before the id, so that the id may be that option's
 	 * value and the next word the id.

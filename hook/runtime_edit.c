@@ -52,16 +52,13 @@ static int read_creation(const struct runtime_args *args, struct creation *creat
 static int choose(const struct settings *settings, const char *policy, struct creation *creation, struct error *err)
 {
 	const struct config *config = creation->config;
-	const char *from = "oci-egress-runtime@", *name = policy;
-	if (!name) {
-		from = "annotation " CHOICE_ANNOTATION;
-		name = config->policy_annotation;
-	}
-	if (!name && settings->policy_from_env) {
-		from = "variable OCI_EGRESS_POLICY";
-		name = config->policy_env;
-	}
-	int r = name ? choice_take(settings, from, name, &creation->plan, err) : 0;
+	int r = 0;
+	if (policy)
+		r = choice_take(settings, "oci-egress-runtime@", policy, &creation->plan, err);
+	else if (config->policy_annotation)
+		r = choice_take_annotation(settings, config->policy_annotation, &creation->plan, err);
+	else if (config->policy_env && settings->policy_from_env)
+		r = choice_take(settings, "variable OCI_EGRESS_POLICY", config->policy_env, &creation->plan, err);
 	return r < 0 ? r : choice_compile(settings, &creation->plan, err);
 }
 

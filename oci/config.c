@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/config.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -8,10 +9,10 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
+#include "oci/annotation.h"
 #include "oci/json.h"
 
 #define POLICY_VARIABLE "OCI_EGRESS_POLICY="
-#define POLICY_ANNOTATION "oci-egress.policy"
 
 static void cleanup_config(struct config **config)
 {
@@ -61,7 +62,7 @@ static int read_namespace(
 		{ .name = NULL },
 	};
 	struct namespace namespace = { .type = NULL };
-	int r = json_read_object(json, value, keys, JSON_UNKNOWN_PASSES, &namespace, err);
+	int r = json_read_object(json, value, keys, JSON_UNKNOWN_UNLIKE, &namespace, err);
 	if (r < 0)
 		return r;
 	config->has_user_namespace = config->has_user_namespace || json_is(namespace.type, "user");
@@ -124,7 +125,7 @@ static int read_linux(const struct json *json, const struct json_key *key, const
 		{ .name = NULL },
 	};
 	(void) key;
-	return json_read_object(json, value, keys, JSON_UNKNOWN_PASSES, into, err);
+	return json_read_object(json, value, keys, JSON_UNKNOWN_UNLIKE, into, err);
 }
 
 static int read_env(const struct json *json, const struct json_key *key, const struct json_value *value, void *into,
@@ -152,6 +153,8 @@ static const char *admin_capability(const struct json_value *value)
 	static const char *const names[] = { "CAP_NET_ADMIN", "CAP_SYS_ADMIN" };
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		const char *name = names[i], *plain = name + strlen("CAP_");
+		if (value->len > 0 && isdigit((unsigned char) value->bytes[0]))
+			return names[0]; /* libcap takes numbers: nobody means well by one */
 		if ((value->len == strlen(name) && strncasecmp(value->bytes, name, value->len) == 0) ||
 			(value->len == strlen(plain) && strncasecmp(value->bytes, plain, value->len) == 0))
 			return name;
@@ -190,7 +193,7 @@ static int read_capabilities(const struct json *json, const struct json_key *key
 		{ .name = NULL },
 	};
 	(void) key;
-	return json_read_object(json, value, keys, JSON_UNKNOWN_PASSES, into, err);
+	return json_read_object(json, value, keys, JSON_UNKNOWN_UNLIKE, into, err);
 }
 
 static int read_process(const struct json *json, const struct json_key *key, const struct json_value *value, void *into,
@@ -206,17 +209,39 @@ static int read_process(const struct json *json, const struct json_key *key, con
 		{ .name = NULL },
 	};
 	(void) key;
-	return json_read_object(json, value, keys, JSON_UNKNOWN_PASSES, into, err);
+	return json_read_object(json, value, keys, JSON_UNKNOWN_UNLIKE, into, err);
+}
+
+/* Ours are put there. */
+static int read_hooks(const struct json *json, const struct json_key *key, const struct json_value *value, void *into,
+	struct error *err)
+{
+#define STAGE(stage)                                                                                         \
+	{                                                                                                    \
+		.name = stage, .kind = JSON_ARRAY, .expected = "an array of objects", .null_is_absent = true \
+	}
+	static const struct json_key keys[] = {
+		STAGE("prestart"),
+		STAGE("createRuntime"),
+		STAGE("createContainer"),
+		STAGE("startContainer"),
+		STAGE("poststart"),
+		STAGE("poststop"),
+		{ .name = NULL },
+	};
+	(void) key;
+	return json_read_object(json, value, keys, JSON_UNKNOWN_UNLIKE, into, err);
 }
 
 int config_read_process(const struct json *json, const char **ret_admin_capability, struct error *err)
 {
 	static const struct json_key keys[] = {
+		{ .name = "env", .kind = JSON_ARRAY, .expected = "an array of strings", .null_is_absent = true },
 		{ .name = "capabilities", .kind = JSON_OBJECT, .read = read_capabilities, .null_is_absent = true },
 		{ .name = NULL },
 	};
 	struct config config = { 0 };
-	int r = json_read_object(json, json_root(json), keys, JSON_UNKNOWN_PASSES, &config, err);
+	int r = json_read_object(json, json_root(json), keys, JSON_UNKNOWN_UNLIKE, &config, err);
 	*ret_admin_capability = config.admin_capability;
 	return r;
 }
@@ -240,10 +265,14 @@ static int read_annotations(const struct json *json, const struct json_key *key,
 	int r = json_check_elements(json, value, JSON_STRING, err);
 	if (r < 0)
 		return r;
-	const struct json_value *policy = json_member(value, POLICY_ANNOTATION);
+	const struct json_value *policy = json_member(value, ANNOTATION_POLICY);
 	config->policy_annotation = policy ? json_strdup(policy) : NULL;
 	if (policy && !config->policy_annotation)
 		return no_memory(err);
+	for (const struct json_value *v = value->first; v && r == 0; v = v->next)
+		r = annotation_check(json, v, err);
+	if (r < 0)
+		return r;
 	for (const struct json_value *v = value->first; v && !config->unsafe_annotation; v = v->next) {
 		_cleanup_free_ char *name = strndup(v->key, v->key_len);
 		if (!name)
@@ -264,13 +293,14 @@ int config_read(const struct json *json, struct config **ret, struct error *err)
 			.read = read_annotations,
 			.expected = "an object of strings",
 			.null_is_absent = true },
+		{ .name = "hooks", .kind = JSON_OBJECT, .read = read_hooks, .null_is_absent = true },
 		{ .name = NULL },
 	};
 
 	_cleanup_config_ struct config *config = calloc(1, sizeof(*config));
 	if (!config)
 		return no_memory(err);
-	int r = json_read_object(json, json_root(json), keys, JSON_UNKNOWN_PASSES, config, err);
+	int r = json_read_object(json, json_root(json), keys, JSON_UNKNOWN_UNLIKE, config, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(config);

@@ -12,15 +12,15 @@
 struct json;
 
 struct config {
-	bool has_network_namespace; /* linux.namespaces lists one, with or without a path */
-	bool has_network_path;      /* and with one: somebody else has made it, and may do more to it */
-	bool has_user_namespace;    /* linux.namespaces lists one, with or without a path */
-	bool has_net_devices;       /* linux.netDevices names some of the host's, which move into the container */
-	bool has_seccomp;           /* linux.seccomp */
+	bool has_network_namespace;   /* linux.namespaces lists one, with or without a path */
+	bool has_network_path;        /* and with one: somebody else has made it, and may do more to it */
+	bool has_user_namespace;      /* linux.namespaces lists one, with or without a path */
+	bool has_net_devices;         /* linux.netDevices names some of the host's, which move into the container */
+	bool has_seccomp;             /* linux.seccomp */
 	const char *admin_capability; /* one in process.capabilities, of any set, that is enough to undo any rule in a
 					 network namespace: "CAP_NET_ADMIN" or "CAP_SYS_ADMIN"; NULL: none */
-	char *policy_env;           /* the value of OCI_EGRESS_POLICY in process.env, the last one; NULL: none */
-	char *policy_annotation; /* the value of oci-egress.policy in annotations; NULL: none */
+	char *policy_env;             /* the value of OCI_EGRESS_POLICY in process.env, the last one; NULL: none */
+	char *policy_annotation;      /* the value of oci-egress.policy in annotations; NULL: none */
 	char *unsafe_annotation; /* the first one that would take the filter away or lets the runtime write files; NULL:
 				    none */
 };

@@ -129,6 +129,7 @@ int json_read_choice(const struct json *json, const struct json_key *key, const 
 enum json_unknown {
 	JSON_UNKNOWN_REFUSED, /* an error that names the key that was probably meant */
 	JSON_UNKNOWN_PASSES,
+	JSON_UNKNOWN_UNLIKE, /* passes, unless a reader who does not mind the case, as runc's, takes it for one of them */
 };
 
 /* Reads an object's members, in their order, by a table of keys that ends with a name of NULL. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/text.h"
 #include "oci/json_tree.h"
 
@@ -360,6 +361,47 @@ static const struct json_key *find_key(const struct json_value *member, const st
 	return NULL;
 }
 
+/*
+ * The letter at text, small, as Go's encoding/json folds: two beyond ASCII are letters of it as well, the Kelvin sign
+ * and the long s. *ret_len is how many bytes it has.
+ */
+static char fold(const char *text, size_t len, size_t *ret_len)
+{
+	static const struct {
+		const char *bytes;
+		char letter;
+	} others[] = { { "\xe2\x84\xaa", 'k' }, { "\xc5\xbf", 's' } };
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		*ret_len = strlen(others[i].bytes);
+		if (len >= *ret_len && memcmp(text, others[i].bytes, *ret_len) == 0)
+			return others[i].letter;
+	}
+	*ret_len = 1;
+	return (char) (*text >= 'A' && *text <= 'Z' ? *text - 'A' + 'a' : *text);
+}
+
+static bool is_like(const struct json_value *member, const char *name)
+{
+	size_t name_len = strlen(name), at = 0, n;
+	for (size_t i = 0; i < member->key_len; i += n, at++) {
+		size_t unused;
+		char letter = fold(member->key + i, member->key_len - i, &n);
+		if (at == name_len || letter != fold(name + at, 1, &unused))
+			return false;
+	}
+	return at == name_len;
+}
+
+static int check_unlike(
+	const struct json *json, const struct json_value *member, const struct json_key *keys, struct error *err)
+{
+	for (const struct json_key *key = keys; key->name; key++)
+		if (is_like(member, key->name))
+			return json_complain(json, member, err,
+				"is \"%s\" to some runtimes, and to others not; write it so", key->name);
+	return 0;
+}
+
 int json_read_object(const struct json *json, const struct json_value *object, const struct json_key *keys,
 	enum json_unknown unknown, void *into, struct error *err)
 {
@@ -370,6 +412,8 @@ int json_read_object(const struct json *json, const struct json_value *object, c
 			r = read_member(json, key, member, into, err);
 		else if (unknown == JSON_UNKNOWN_REFUSED)
 			r = json_complain_unknown(json, member, keys, err);
+		else if (unknown == JSON_UNKNOWN_UNLIKE)
+			r = check_unlike(json, member, keys, err);
 		if (r < 0)
 			return r;
 	}

@@ -18,6 +18,7 @@ void settings_defaults(struct settings *ret)
 		.run = "/run/oci-egress",
 		.log = "/var/log/oci-egress",
 		.state = "/var/lib/oci-egress",
+		.policy_from_annotation = true,
 		.on_failure = IMAGE_ON_FAILURE_OPEN,
 		.proxy = { htonl(0xc6120002) },     /* 198.18.0.2 */
 		.container = { htonl(0xc6120003) }, /* 198.18.0.3 */
@@ -134,6 +135,10 @@ static const struct json_key settings_keys[] = {
 	{ .name = "log", .kind = JSON_STRING, .read = read_path, .offset = offsetof(struct settings, log) },
 	{ .name = "state", .kind = JSON_STRING, .read = read_path, .offset = offsetof(struct settings, state) },
 	{ .name = "runtime", .kind = JSON_STRING, .read = read_path, .offset = offsetof(struct settings, runtime) },
+	{ .name = "policy_from_annotation",
+		.kind = JSON_BOOL,
+		.read = json_read_bool,
+		.offset = offsetof(struct settings, policy_from_annotation) },
 	{ .name = "policy_from_env",
 		.kind = JSON_BOOL,
 		.read = json_read_bool,

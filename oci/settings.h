@@ -12,13 +12,15 @@
 #include "oci/image.h"
 
 struct settings {
-	char policies[PATH_MAX]; /* "policies": directory of the policies */
+	char policies[PATH_MAX];       /* "policies": directory of the policies */
 	char admin_policies[PATH_MAX]; /* no key: the administrator's, where those above are a user's own; else "" */
-	char run[PATH_MAX];      /* "run" */
-	char log[PATH_MAX];      /* "log" */
-	char state[PATH_MAX];    /* "state": external proxies' homes, /var/lib/oci-egress */
-	char runtime[PATH_MAX];  /* "runtime": what the wrapper runs; empty: runc, else crun, where it is found */
-	bool policy_from_env;    /* "policy_from_env": a container may choose its policy by OCI_EGRESS_POLICY */
+	char run[PATH_MAX];            /* "run" */
+	char log[PATH_MAX];            /* "log" */
+	char state[PATH_MAX];          /* "state": external proxies' homes, /var/lib/oci-egress */
+	char runtime[PATH_MAX];        /* "runtime": what the wrapper runs; empty: runc, else crun, where it is found */
+	bool policy_from_annotation;   /* "policy_from_annotation": so may it by oci-egress.policy; else that is refused
+					*/
+	bool policy_from_env;          /* "policy_from_env": a container may choose its policy by OCI_EGRESS_POLICY */
 	enum image_on_failure on_failure; /* "on_failure": for policies that do not say */
 	struct in_addr
 		proxy; /* "network": {"proxy": "198.18.0.2", "container": "198.18.0.3", "prefix": 31, "port": 3128} */

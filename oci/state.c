@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "oci/annotation.h"
 #include "oci/json.h"
 
 #define PID_MAX_LIMIT 4194304 /* proc(5), /proc/sys/kernel/pid_max on 64 bits */
-#define PREFIX "oci-egress."
 
 static void cleanup_state(struct state **state)
 {
@@ -108,16 +108,6 @@ static int read_pid(const struct json *json, const struct json_key *key, const s
 	return 0;
 }
 
-/* Annotations under our own prefix: one that nobody reads is a wall that somebody believes in. */
-static int check_own(const struct json *json, const struct json_value *annotation, struct error *err)
-{
-	static const struct json_key own[] = { { .name = PREFIX "policy" }, { .name = NULL } };
-	if (annotation->key_len < strlen(PREFIX) || memcmp(annotation->key, PREFIX, strlen(PREFIX)) != 0 ||
-		json_key_is(annotation, own[0].name))
-		return 0;
-	return json_complain_unknown(json, annotation, own, err);
-}
-
 static int add_annotation(struct state *state, const struct json_value *value, struct error *err)
 {
 	struct state_annotation *annotation = &state->annotations[state->n_annotations++];
@@ -138,7 +128,7 @@ static int read_annotations(const struct json *json, const struct json_key *key,
 	if (!state->annotations)
 		return error_set(err, ENOMEM, "read state");
 	for (const struct json_value *v = value->first; v; v = v->next) {
-		r = check_own(json, v, err);
+		r = annotation_check(json, v, err);
 		if (r == 0)
 			r = add_annotation(state, v, err);
 		if (r < 0)

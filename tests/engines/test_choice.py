@@ -76,6 +76,16 @@ class Choice(CallerTest):
             self.variable(name, allowed=True)
             self.assertRefused("OCI_EGRESS_POLICY|nobody", policy=None)
 
+    def test_no_annotation(self):
+        """An image can bring one: podman gives a container those of its image's manifest."""
+        self.policy("default")
+        config, self.places.paths["config"] = self.places.paths["config"], self.world.path("config.json")
+        self.world.write("config.json", '{"policy_from_annotation": false}\n')
+        self.addCleanup(self.world.write, "config.json", "{}\n")
+        self.assertRefused("policy_from_annotation", policy="row")
+        self.assertChosen("default", policy=None)
+        self.places.paths["config"] = config
+
     def test_broken_default(self):
         """Not the same as none: who wrote it meant something."""
         path = self.policy("default")

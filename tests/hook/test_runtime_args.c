@@ -107,6 +107,14 @@ static const struct row rows[] = {
 		.id = "ID",
 		.admin = "CAP_NET_ADMIN" },
 	{ .line = "exec --cap=x,sys_admin ID sh", .command = RUNTIME_EXEC, .id = "ID", .admin = "x,sys_admin" },
+	{ .line = "exec -c12 ID sh", .command = RUNTIME_EXEC, .id = "ID", .admin = "12" },
+	{ .line = "exec --ca=CAP_NET_ADMIN --proc /f ID sh",
+		.command = RUNTIME_EXEC,
+		.process = "/f",
+		.id = "ID",
+		.admin = "CAP_NET_ADMIN" },
+	{ .line = "run --bun /b --bundle= ID", .command = RUNTIME_CREATE, .bundle = "/b" },
+	{ .line = "create --bundle= ID", .command = RUNTIME_CREATE },
 	{ .line = "exec -tp /f ID", .command = RUNTIME_EXEC, .process = "/f", .id = "ID" },
 	{ .line = "exec -p=/f ID --process /g", .command = RUNTIME_EXEC, .process = "/f", .id = "ID" },
 	{ .line = "exec -- -ID sh", .command = RUNTIME_EXEC, .id = "-ID" },
@@ -162,6 +170,24 @@ static void test_rows(void **state)
 		assert_same(row->line, "id", args.id ? argv[args.id] : NULL, row->id);
 		assert_same(row->line, "doubt", args.doubt, row->doubt);
 		assert_same(row->line, "admin", args.admin_capability, row->admin);
+	}
+}
+
+/* In front of the word that ends the options. */
+static void test_where_another_option_can_stand(void **state)
+{
+	(void) state;
+	static const struct {
+		const char *line;
+		int at;
+	} lines[] = { { "exec -t ID sh", 3 }, { "exec -t -- ID -- sh", 3 }, { "exec -e -- ID sh", 4 } };
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		_cleanup_free_ char *line = strdup(lines[i].line);
+		char *argv[WORDS_MAX];
+		struct runtime_args args;
+		struct error err = { 0 };
+		assert_int_equal(runtime_args_parse(split(line, argv), argv, &args, &err), 0);
+		assert_int_equal(args.options_end, lines[i].at);
 	}
 }
 
@@ -242,6 +268,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_where_another_option_can_stand),
 		cmocka_unit_test(test_engines),
 		cmocka_unit_test(test_not_guessed),
 	};

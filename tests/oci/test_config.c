@@ -92,6 +92,7 @@ static void test_admin_capability(void **state)
 		{ "{\"effective\":[\"CAP_SYS_ADMIN\"]}", "CAP_SYS_ADMIN" },
 		{ "{\"permitted\":[\"cap_net_admin\"]}", "CAP_NET_ADMIN" },
 		{ "{\"inheritable\":[\"NET_ADMIN\"]}", "CAP_NET_ADMIN" },
+		{ "{\"ambient\":[\"12\"]}", "CAP_NET_ADMIN" },
 		{ "{\"ambient\":[\"sys_admin\"],\"bounding\":null}", "CAP_SYS_ADMIN" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -156,6 +157,22 @@ static void test_bad(void **state)
 			"config.json:1:24: linux.netDevices: is an array, expected an object of objects" },
 		{ "{\"linux\":{\"netDevices\":{\"eth0\":\"eth0\"}}}",
 			"config.json:1:32: linux.netDevices.eth0: is a string, expected an object" },
+		/* what runc's reader would take for it */
+		{ "{\"hooks\":{},\"Hooks\":null}",
+			"config.json:1:21: Hooks: is \"hooks\" to some runtimes, and to others not; write it so" },
+		{ "{\"hooks\":{\"CreateRuntime\":[]}}", "config.json:1:27: hooks.CreateRuntime: is \"createRuntime\" "
+							"to some runtimes, and to others not; "
+							"write it so" },
+		{ "{\"linux\":{\"\u017feccomp\":null}}",
+			"config.json:1:22: linux.\\xc5\\xbfeccomp: is \"seccomp\" to some "
+			"runtimes, and to others not; write it so" },
+		{ "{\"process\":{\"ENV\":[]}}",
+			"config.json:1:19: process.ENV: is \"env\" to some runtimes, and to others not; write it so" },
+		{ "{\"Annotations\":{}}", "config.json:1:16: Annotations: is \"annotations\" to some runtimes, and to "
+					  "others not; write it so" },
+		{ "{\"annotations\":{\"OCI-egress.polcy\":\"p\"}}",
+			"config.json:1:17: annotations.OCI-egress.polcy: unknown key, expected one of: "
+			"oci-egress.policy" },
 		{ "{\"linux\":{},\"linux\":{}}", "config.json:1:13: linux: is there twice, expected once" },
 		{ "{\"annotations\":{\"run.oci.handler\":null}}",
 			"config.json:1:35: annotations.run.oci.handler: is null, expected a string" },

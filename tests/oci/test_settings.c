@@ -26,6 +26,7 @@ static void test_defaults(void **state)
 	assert_string_equal(s.log, "/var/log/oci-egress");
 	assert_string_equal(s.state, "/var/lib/oci-egress");
 	assert_false(s.policy_from_env);
+	assert_true(s.policy_from_annotation);
 	assert_int_equal(s.on_failure, IMAGE_ON_FAILURE_OPEN);
 	assert_int_equal(s.proxy.s_addr, inet_addr("198.18.0.2"));
 	assert_int_equal(s.container.s_addr, inet_addr("198.18.0.3"));
@@ -43,7 +44,7 @@ static void test_all(void **state)
 	settings_defaults(&s);
 	assert_int_equal(
 		parse("{\"policies\":\"/p\",\"run\":\"/r\",\"log\":\"/l\",\"state\":\"/s\", /* all */ "
-		      "\"policy_from_env\":true,\"on_failure\":\"closed\","
+		      "\"policy_from_env\":true,\"policy_from_annotation\":false,\"on_failure\":\"closed\","
 		      "\"network\":{\"proxy\":\"10.7.0.1\",\"container\":\"10.7.0.2\",\"prefix\":30,\"port\":65535}}",
 			&s, &err),
 		0);
@@ -52,6 +53,7 @@ static void test_all(void **state)
 	assert_string_equal(s.log, "/l");
 	assert_string_equal(s.state, "/s");
 	assert_true(s.policy_from_env);
+	assert_false(s.policy_from_annotation);
 	assert_int_equal(s.on_failure, IMAGE_ON_FAILURE_CLOSED);
 	assert_int_equal(s.proxy.s_addr, inet_addr("10.7.0.1"));
 	assert_int_equal(s.container.s_addr, inet_addr("10.7.0.2"));
