@@ -209,34 +209,44 @@ static bool read_all(void)
 	return any;
 }
 
-/* The kernel's clock is not the script's: what it has not sent for want of room comes when its own time has passed. */
-static void exhaust(void)
+/*
+ * The kernel's clock is not the script's: what it has not sent for want of room comes when its own time has passed.
+ * What has not come then is for somebody who does not read, *stuck bytes of it, and is not waited for again.
+ */
+static void exhaust(size_t *stuck)
 {
-	do
+	for (bool more = true; more;) {
 		talk_proxy_settle();
-	while (read_all() || (talk_proxy_has_unsent() && talk_await_bytes()));
+		more = read_all();
+		size_t unsent = more ? 0 : talk_proxy_unsent();
+		if (unsent == 0 || unsent == *stuck)
+			continue;
+		more = talk_await_bytes();
+		*stuck = more ? 0 : unsent;
+	}
 }
 
-static void end_all(void)
+static void end_all(size_t *stuck)
 {
-	exhaust();
+	exhaust(stuck);
 	for (size_t i = 0; i < talk.n_clients; i++)
 		talk_half_close(&talk.clients[i]);
-	exhaust();
+	exhaust(stuck);
 	for (size_t i = 0; i < talk.n_origins; i++)
 		talk_half_close(&talk.origins[i]);
-	exhaust();
+	exhaust(stuck);
 }
 
 /* Until nothing is left that will ever happen. */
 static void outlast(const struct script *script)
 {
+	size_t stuck = 0;
 	if (!script->is_silent)
-		end_all();
+		end_all(&stuck);
 	for (int wakes = 0; talk_proxy_wake(); wakes++) {
 		talk_check(wakes < WAKES_MAX, "it comes to an end");
 		if (!script->is_silent)
-			exhaust();
+			exhaust(&stuck);
 	}
 }
 

@@ -200,13 +200,14 @@ void talk_proxy_settle(void)
 		talk_check(turns < TURNS_MAX, "the loop comes to rest");
 }
 
-bool talk_proxy_has_unsent(void)
+size_t talk_proxy_unsent(void)
 {
+	size_t all = 0;
 	int unsent;
 	for (int fd = 0; fd < DESCRIPTORS_SEEN; fd++)
 		if (!was_open[fd] && !talk_owns(fd) && ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0)
-			return true;
-	return false;
+			all += (size_t) unsent;
+	return all;
 }
 
 void talk_proxy_wait(int64_t ms)

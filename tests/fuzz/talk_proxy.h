@@ -22,8 +22,8 @@ void talk_proxy_reload(unsigned policy);
 bool talk_proxy_turn(void);
 /* Turns until there is nothing left to do but wait. */
 void talk_proxy_settle(void);
-/* Whether the kernel holds bytes of the proxy's that it has not sent. */
-bool talk_proxy_has_unsent(void);
+/* How many bytes of the proxy's the kernel holds that it has not sent. */
+size_t talk_proxy_unsent(void);
 /* So many milliseconds, with a turn whenever the loop would have woken up. */
 void talk_proxy_wait(int64_t ms);
 /* Until the loop wakes up of itself. False: it never will. */
