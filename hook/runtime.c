@@ -58,14 +58,14 @@ static int execute(const char *runtime, int argc, char **argv, const struct runt
 	return error_set(err, errno, "run %s", runtime);
 }
 
-static int edit(const struct settings *settings, const struct runtime_args *args, int argc, char **argv,
-	struct bouquet *ret_bouquet, struct error *err)
+static int edit(const struct settings *settings, const char *runtime, const struct runtime_args *args, int argc,
+	char **argv, struct bouquet *ret_bouquet, struct error *err)
 {
 	const char *hook_args[COMMAND_PLACES_WORDS];
 	switch (args->command) {
 	case RUNTIME_CREATE:
 		command_places_words(&places, hook_args); /* what we were told of this host, the hook is told as well */
-		return runtime_edit_create(settings, args, policy, hook_args, err);
+		return runtime_edit_create(settings, runtime, args, policy, hook_args, err);
 	case RUNTIME_EXEC:
 		return runtime_edit_exec(settings, args, argc, argv, ret_bouquet, err);
 	case RUNTIME_OTHER:
@@ -88,7 +88,7 @@ static int run(int argc, char **argv)
 	if (r == 0)
 		r = runtime_find(&settings, runtime, &err);
 	if (r == 0)
-		r = edit(&settings, &args, argc, argv, &bouquet, &err);
+		r = edit(&settings, runtime, &args, argc, argv, &bouquet, &err);
 	if (r == 0)
 		r = runtime_find_mark(&err);
 	if (r == 0)

@@ -258,6 +258,7 @@ static void read_exec(struct reader *reader)
 
 static void read_command(struct reader *reader, enum runtime_command command)
 {
+	reader->args->restores = strcmp(reader->argv[reader->at], "restore") == 0;
 	reader->at++;
 	reader->args->command = command;
 	if (command == RUNTIME_CREATE)

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 enum runtime_command {
@@ -19,13 +21,14 @@ struct runtime_args {
 	enum runtime_command command;
 	const char *log;
 	const char *log_format;
+	bool restores;       /* of RUNTIME_CREATE: what CRIU has kept */
 	const char *bundle;  /* of RUNTIME_CREATE */
 	const char *config;  /* of RUNTIME_CREATE: crun's name for a config.json of another name */
 	const char *process; /* of RUNTIME_EXEC */
 	/* Of RUNTIME_EXEC: the value of a --cap that is enough to undo any rule in a network namespace. */
 	const char *admin_capability;
-	int id;              /* of RUNTIME_EXEC: which of argv is the container's id; 0: none */
-	int options_end;     /* of RUNTIME_EXEC with an id: in front of which of argv another option can stand */
+	int id;          /* of RUNTIME_EXEC: which of argv is the container's id; 0: none */
+	int options_end; /* of RUNTIME_EXEC with an id: in front of which of argv another option can stand */
 	/*
 	 * Of RUNTIME_EXEC: an option that we do not know stands before the id, so that the id may be that option's
 	 * value and the next word the id.

@@ -144,8 +144,19 @@ static int edit_creation(const struct settings *settings, const struct creation 
 	return prepare_config(creation->json, &bouquet, &hook, profiles, ret, ret_len, err);
 }
 
-int runtime_edit_create(const struct settings *settings, const struct runtime_args *args, const char *policy,
-	const char *const hook_args[], struct error *err)
+/* What CRIU restores has its variables and its filter, but the walls are the hook's. */
+static int check_restore(const char *runtime, const struct runtime_args *args, struct error *err)
+{
+	const char *slash = strrchr(runtime, '/');
+	if (!args->restores || strcmp(slash ? slash + 1 : runtime, "crun") != 0)
+		return 0;
+	return error_say(err, ENOTSUP,
+		"crun runs no hook of a container that it restores, so that it would have no guard; start "
+		"it anew, or restore it with runc");
+}
+
+int runtime_edit_create(const struct settings *settings, const char *runtime, const struct runtime_args *args,
+	const char *policy, const char *const hook_args[], struct error *err)
 {
 	struct creation creation = { .document = DOCUMENT_EMPTY, .plan = PLAN_EMPTY };
 	int r = read_creation(args, &creation, err);
@@ -154,7 +165,9 @@ int runtime_edit_create(const struct settings *settings, const struct runtime_ar
 	if (r == 0 && creation.plan.image) {
 		_cleanup_free_ char *text = NULL;
 		size_t len;
-		r = check(&creation, err);
+		r = check_restore(runtime, args, err);
+		if (r == 0)
+			r = check(&creation, err);
 		if (r == 0)
 			r = edit_creation(settings, &creation, hook_args, &text, &len, err);
 		if (r == 0)

@@ -19,12 +19,13 @@ void runtime_edit_expect_bouquet(const struct settings *settings, const struct i
 /*
  * Of a container that is created: its config.json gets the bouquet, the filter and our hook. policy is its policy;
  * NULL: the one that the annotation, the variable or the file "default" choose. hook_args, ended by NULL, go to the
- * hook: where things are on this host.
+ * hook: where things are on this host. runtime: what runs it; crun runs no hook of what it restores, so that there
+ * would be no link and no gate: refused.
  *
  * One that no policy is for is left as it is. Every error must stop the container.
  */
-int runtime_edit_create(const struct settings *settings, const struct runtime_args *args, const char *policy,
-	const char *const hook_args[], struct error *err);
+int runtime_edit_create(const struct settings *settings, const char *runtime, const struct runtime_args *args,
+	const char *policy, const char *const hook_args[], struct error *err);
 
 /*
  * The same of a config.json that comes as text and is to be given back as such. Returns 1 and *ret (to be freed), or 0

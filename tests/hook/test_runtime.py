@@ -160,6 +160,17 @@ class Runtime(unittest.TestCase):
         self.assertEqual(hook["args"][hook["args"].index("--config") + 1], self.path("config.json"))
         self.assertEqual(os.stat(self.path("bundle/config.json")).st_mode & 0o7777, 0o644)
 
+    def test_restore(self):
+        """crun runs no hook then."""
+        crun = self.write("crun", FAKE, 0o755)
+        for runtime, status in ((crun, 1), (self.fake, 0)):
+            self.settings(runtime=runtime)
+            self.config()
+            self.call("--log", self.path("log"), "restore", "--bundle", self.path("bundle"), "ID", status=status)
+        self.settings(runtime=crun)
+        self.config(annotations={})
+        self.call("restore", "--bundle", self.path("bundle"), "ID")
+
     def test_bundle_is_the_cwd(self):
         self.call("run", "ID", cwd=self.path("bundle"))
         self.assertIn("hooks", json.loads(self.read("bundle/config.json")))
