@@ -235,14 +235,10 @@ static int read_hooks(const struct json *json, const struct json_key *key, const
 
 int config_read_process(const struct json *json, const char **ret_admin_capability, struct error *err)
 {
-	static const struct json_key keys[] = {
-		{ .name = "env", .kind = JSON_ARRAY, .expected = "an array of strings", .null_is_absent = true },
-		{ .name = "capabilities", .kind = JSON_OBJECT, .read = read_capabilities, .null_is_absent = true },
-		{ .name = NULL },
-	};
 	struct config config = { 0 };
-	int r = json_read_object(json, json_root(json), keys, JSON_UNKNOWN_UNLIKE, &config, err);
+	int r = read_process(json, NULL, json_root(json), &config, err);
 	*ret_admin_capability = config.admin_capability;
+	free(config.policy_env);
 	return r;
 }
 

@@ -98,19 +98,13 @@ static const struct json_key arg_keys[] = {
 	{ 0 },
 };
 
-/*
- * runc's reader takes a key for one of these whatever its case, and some letters beyond ASCII for one of its letters:
- * such a key would be read by one runtime and not by us.
- */
-static bool key_resembles(const struct json_value *member, const struct json_key *keys)
+/* No profile has such a key, and readers differ in which letters beyond ASCII are one of its own. */
+static bool key_is_ascii(const struct json_value *member)
 {
 	for (uint32_t i = 0; i < member->key_len; i++)
 		if (!isascii((unsigned char) member->key[i]))
-			return true;
-	for (const struct json_key *key = keys; key->name; key++)
-		if (strlen(key->name) == member->key_len && strncasecmp(key->name, member->key, member->key_len) == 0)
-			return !json_key_is(member, key->name);
-	return false;
+			return false;
+	return true;
 }
 
 static int read_object(const struct json *json, const struct json_value *object, const struct json_key *keys,
@@ -118,9 +112,9 @@ static int read_object(const struct json *json, const struct json_value *object,
 {
 	*ret = (struct reading){ .errno_ret = ERRNO_UNSET };
 	for (const struct json_value *member = object->first; member; member = member->next)
-		if (key_resembles(member, keys))
+		if (!key_is_ascii(member))
 			return json_complain_unknown(json, member, keys, err);
-	return json_read_object(json, object, keys, JSON_UNKNOWN_PASSES, ret, err);
+	return json_read_object(json, object, keys, JSON_UNKNOWN_UNLIKE, ret, err);
 }
 
 /* What runtimes return where the profile does not say which. */

@@ -18,8 +18,7 @@ struct settings {
 	char log[PATH_MAX];            /* "log" */
 	char state[PATH_MAX];          /* "state": external proxies' homes, /var/lib/oci-egress */
 	char runtime[PATH_MAX];        /* "runtime": what the wrapper runs; empty: runc, else crun, where it is found */
-	bool policy_from_annotation;   /* "policy_from_annotation": so may it by oci-egress.policy; else that is refused
-					*/
+	bool policy_from_annotation;   /* "policy_from_annotation": one may choose by an annotation; else refused */
 	bool policy_from_env;          /* "policy_from_env": a container may choose its policy by OCI_EGRESS_POLICY */
 	enum image_on_failure on_failure; /* "on_failure": for policies that do not say */
 	struct in_addr
